@@ -1,0 +1,1 @@
+"""dx.toml: model, load, edit."""

@@ -1,0 +1,1 @@
+"""The traffic light: plan, merge, apply, review."""

@@ -1,0 +1,179 @@
+"""The data of the traffic light: frozen, decided once, shown everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class TrafficLight(Enum):
+    """Whether a change is safe: applied, proposed, or kept apart."""
+
+    GREEN = "green"
+    YELLOW = "yellow"
+    RED = "red"
+
+
+class Action(Enum):
+    """What install does with a file (Green), or did in place of deciding (Yellow, Red)."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    KEEP = "keep"
+    PROPOSE = "propose"
+    """Yellow: the user's file stays, the merge waits for a decision."""
+    SET_ASIDE = "set-aside"
+    """Red: the user's file stays, the incoming one is written beside it as ``.new`` where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunk:
+    """One decidable piece of a proposal.
+
+    ``id`` is a small number as text, as in ``--hunk 2``: the same as long as the hunk itself is the same, never
+    given to another hunk of this proposal. ``header`` is the unified diff's ``@@ ... @@`` line; ``lines`` are the
+    diff's lines with their ``-``, ``+`` or space, line ends included.
+    """
+
+    id: str
+    header: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happens to one file, and why.
+
+    ``path`` and ``new_path`` are from the project's root with ``/``. ``new_path`` is set where upstream renamed the
+    file. ``set_aside`` is the path of the ``.new`` file, where one was written. ``broken`` says why the proposal
+    would not parse (``.py`` only), empty when it does. ``binary`` changes have no hunks.
+    """
+
+    path: str
+    light: TrafficLight
+    reason: str
+    action: Action
+    package: str = ""
+    new_path: str | None = None
+    set_aside: str | None = None
+    hunks: tuple[Hunk, ...] = ()
+    binary: bool = False
+    broken: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's ``{"path", "light", "reason", "action"}``, plus what else is known."""
+        data: dict[str, Any] = {
+            "path": self.path,
+            "light": self.light.value,
+            "reason": self.reason,
+            "action": self.action.value,
+            "package": self.package,
+        }
+        if self.new_path is not None:
+            data["new_path"] = self.new_path
+        if self.set_aside is not None:
+            data["set_aside"] = self.set_aside
+        if self.broken:
+            data["broken"] = self.broken
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageChange:
+    """A package's way from one version to another; None where it is new or removed."""
+
+    name: str
+    from_version: str | None
+    to_version: str | None
+    source: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's ``{"name", "from", "to", "source"}``."""
+        return {"name": self.name, "from": self.from_version, "to": self.to_version, "source": self.source}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many changes there are of each light."""
+
+    green: int = 0
+    yellow: int = 0
+    red: int = 0
+
+    @classmethod
+    def of(cls, changes: tuple[Change, ...]) -> Counts:
+        """Count ``changes``."""
+        lights = [change.light for change in changes]
+        return cls(
+            green=lights.count(TrafficLight.GREEN),
+            yellow=lights.count(TrafficLight.YELLOW),
+            red=lights.count(TrafficLight.RED),
+        )
+
+    def to_json(self) -> dict[str, int]:
+        """``{"green", "yellow", "red"}``."""
+        return {"green": self.green, "yellow": self.yellow, "red": self.red}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallReport:
+    """What an operation on packages did: install, add, remove, accept, reject, resolve, undo.
+
+    ``changes`` are the files that this operation had something to say about; ``pending`` everything in the project
+    that still awaits a decision (paths from the project's root). ``ok`` is False only where something failed without
+    being an exception (an unknown pipeline command). ``notes`` are lines for the user, e.g. modules that are still
+    loaded from the old source. ``operation`` is the id in ``log``, None where nothing was written.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    packages: list[PackageChange] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ok: bool = True
+    dry_run: bool = False
+    operation: str | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """How many of ``changes`` there are of each light."""
+        return Counts.of(tuple(self.changes))
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's ``install --json``."""
+        return {
+            "ok": self.ok,
+            "packages": [package.to_json() for package in self.packages],
+            "changes": [change.to_json() for change in self.changes],
+            "counts": self.counts.to_json(),
+            "pending": self.pending,
+            "notes": self.notes,
+            "dry_run": self.dry_run,
+            "operation": self.operation,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDiff:
+    """A pending (or edited) file seen from every side, as unified diffs (text, empty where equal or binary).
+
+    ``mine`` is base -> local, ``theirs`` base -> incoming, ``proposal`` local -> proposal.
+    """
+
+    change: Change
+    mine: str
+    theirs: str
+    proposal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One line of ``log``: what was done, when (ISO 8601, UTC), to how many files."""
+
+    id: str
+    time: str
+    command: str
+    summary: str
+    files: int
+    undone: bool = False
