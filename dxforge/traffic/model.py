@@ -122,14 +122,14 @@ class InstallReport:
     """What an operation on packages did: install, add, remove, accept, reject, resolve, undo.
 
     ``changes`` are the files that this operation had something to say about; ``pending`` everything in the project
-    that still awaits a decision (paths from the project's root). ``ok`` is False only where something failed without
+    that still awaits a decision. ``ok`` is False only where something failed without
     being an exception (an unknown pipeline command). ``notes`` are lines for the user, e.g. modules that are still
     loaded from the old source. ``operation`` is the id in ``log``, None where nothing was written.
     """
 
     changes: list[Change] = field(default_factory=list)
     packages: list[PackageChange] = field(default_factory=list)
-    pending: list[str] = field(default_factory=list)
+    pending: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ok: bool = True
     dry_run: bool = False
@@ -147,7 +147,7 @@ class InstallReport:
             "packages": [package.to_json() for package in self.packages],
             "changes": [change.to_json() for change in self.changes],
             "counts": self.counts.to_json(),
-            "pending": self.pending,
+            "pending": [change.to_json() for change in self.pending],
             "notes": self.notes,
             "dry_run": self.dry_run,
             "operation": self.operation,
