@@ -1,0 +1,1 @@
+"""Own your dependencies' source, and still get updates."""
