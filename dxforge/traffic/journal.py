@@ -1,0 +1,532 @@
+"""Carrying out a plan so that a crash between any two steps loses nothing.
+
+An operation lives in ``.dx/journal/<id>/`` until it is committed, then in ``.dx/operations/<id>/`` for ``undo``:
+
+    record.json     what is to be done; written once, when everything is staged and synced
+    files/<n>       write n's *slot*: the new content before the write, the old one after it
+    trees/<n>       the same for a whole folder that appears or disappears in one rename
+
+The commit point is the rename of ``dx.lock``, or, where an operation leaves ``dx.lock`` as it is, the rename of the
+folder from ``journal`` to ``operations``. Before it, recovery puts every slot back; after it, it only moves the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dxforge.errors import ApplyError, DxForgeError, WriteError
+from dxforge.events import EventBus, Notice, Progress
+from dxforge.files import (
+    atomic_write,
+    displace,
+    move_new,
+    place,
+    read_entry,
+    safe_join,
+    sync_folder,
+    sync_tree,
+    write_error,
+    write_new,
+)
+from dxforge.store.tree import Entry, Tree, blob_oid
+
+_KEPT_OPERATIONS = 100
+_PROGRESS_EVERY = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One file that changes: from ``before`` to ``after`` (None = no file). ``path`` is from the project's root.
+
+    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it.
+    """
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeWrite:
+    """A whole folder that appears (``created``) or disappears; ``files`` are relative to ``path``."""
+
+    path: str
+    files: Tree
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything that one operation writes, decided beforehand. The texts of ``dx.lock`` are None where it is absent.
+
+    ``contents`` brings what the writes do not carry themselves: pairs of a path from the project's root and bytes, in
+    any order, for every created tree's file and every write without content.
+    """
+
+    command: str
+    summary: str
+    writes: tuple[Write, ...] = ()
+    trees: tuple[TreeWrite, ...] = ()
+    lock_before: str | None = None
+    lock_after: str | None = None
+    contents: Callable[[], Iterable[tuple[str, bytes]]] = tuple
+    undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A job as it stands in ``record.json``."""
+
+    id: str
+    time: str
+    command: str
+    summary: str
+    folder: Path
+    writes: tuple[Write, ...] = ()
+    trees: tuple[TreeWrite, ...] = ()
+    lock_before: str | None = None
+    lock_after: str | None = None
+    undoes: str | None = None
+
+    def slot(self, number: int) -> Path:
+        """Where write ``number`` keeps what is not in the tree."""
+        return self.folder / "files" / str(number)
+
+    def tree_slot(self, number: int) -> Path:
+        """The same for tree ``number``."""
+        return self.folder / "trees" / str(number)
+
+
+@dataclass
+class Journal:
+    """Owner of ``.dx/journal`` and ``.dx/operations``. All calls need the project's lock."""
+
+    root: Path
+    state: Path
+    events: EventBus
+    packages_dir: str
+    checkpoint: Callable[[str], None] = field(default=lambda _: None)
+    """Called between any two steps; the crash tests kill the process here."""
+
+    @property
+    def lock_file(self) -> Path:
+        """``dx.lock``."""
+        return self.root / "dx.lock"
+
+    # ---- doing
+
+    def run(self, job: Job, *, now: str) -> Record:
+        """Carry out ``job``; when it fails at any point, the project is as it was.
+
+        Args:
+            job: what to write.
+            now: the time for the log, ISO 8601.
+
+        Raises:
+            ChangedMeanwhileError: a file is not as the job expects it.
+            WriteError: the file system refused.
+        """
+        identity = self._next_id()
+        folder = self.state / "journal" / identity
+        record = Record(
+            id=identity,
+            time=now,
+            command=job.command,
+            summary=job.summary,
+            folder=folder,
+            writes=job.writes,
+            trees=job.trees,
+            lock_before=job.lock_before,
+            lock_after=job.lock_after,
+            undoes=job.undoes,
+        )
+        try:
+            self._stage(record, job)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        try:
+            self._perform(record)
+            self._commit(record)
+        except BaseException as error:
+            if self._committed(record):
+                raise
+            problems = self._roll_back(record)
+            if problems:
+                raise ApplyError(
+                    f"{error}; and on the way back {problems[0]}",
+                    where=str(folder),
+                    hint="What was there is kept in that folder; the next command tries again to put it back",
+                ) from error
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return self._settle(record)
+
+    def _stage(self, record: Record, job: Job) -> None:
+        self.checkpoint("stage")
+        by_path: dict[str, tuple[Path, Entry]] = {}
+        folders: set[Path] = set()
+        synced: list[Path] = []
+        try:
+            (record.folder / "files").mkdir(parents=True)
+            for number, write in enumerate(job.writes):
+                if write.after is None:
+                    continue
+                if write.content is None:
+                    by_path[write.path] = (record.slot(number), write.after)
+                else:
+                    self._stage_one(record.slot(number), write.path, write.content, write.after)
+                    synced.append(record.slot(number))
+            for number, tree in enumerate(job.trees):
+                (record.folder / "trees").mkdir(exist_ok=True)
+                if not tree.created:
+                    continue
+                slot = record.tree_slot(number)
+                slot.mkdir()
+                for path, entry in tree.files.items():
+                    by_path[f"{tree.path}/{path}"] = (slot / path, entry)
+            total = len(by_path)
+            for path, content in job.contents():
+                staged, entry = by_path.pop(path)
+                if staged.parent not in folders:
+                    staged.parent.mkdir(parents=True, exist_ok=True)
+                    folders.add(staged.parent)
+                self._stage_one(staged, path, content, entry)
+                synced.append(staged)
+                if len(synced) % _PROGRESS_EVERY == 0:
+                    self.events.emit(Progress(phase="apply", done=total - len(by_path), total=total))
+            if by_path:
+                raise ApplyError("its content did not come", where=next(iter(by_path)), hint="Run the command again")
+            if total:
+                self.events.emit(Progress(phase="apply", done=total, total=total))
+            self.checkpoint("staged")
+            sync_tree(record.folder, synced)
+            atomic_write(record.folder / "record.json", json.dumps(_encode(record)).encode())
+            sync_folder(record.folder.parent)
+        except OSError as error:
+            raise write_error(error, error.filename or record.folder, "cannot be staged") from error
+        self.checkpoint("recorded")
+
+    def _stage_one(self, staged: Path, path: str, content: bytes, entry: Entry) -> None:
+        if len(content) != entry.size or blob_oid(content) != entry.oid:
+            raise ApplyError("its content is not what the plan says", where=path, hint="Run the command again")
+        try:
+            write_new(staged, content, entry.mode)
+        except OSError as error:
+            raise write_error(error, path, "cannot be written") from error
+
+    def _perform(self, record: Record) -> None:
+        writes = list(enumerate(record.writes))
+        for number, write in writes:  # deletions first: they make room for folders and files of the same name
+            if write.after is None and write.before is not None:
+                self._guarded(write.path, displace, self._target(write.path), record.slot(number), write.before, replace=False)
+                self.checkpoint(f"deleted {number}")
+        for number, tree in enumerate(record.trees):
+            if not tree.created:
+                self._guarded(tree.path, move_new, self._target(tree.path), record.tree_slot(number))
+                self.checkpoint(f"removed tree {number}")
+        self._prune(write.path for _, write in writes if write.after is None)
+        self._prune(tree.path for tree in record.trees if not tree.created)
+        for number, write in writes:
+            if write.after is None:
+                continue
+            target = self._target(write.path)
+            if write.before is None:
+                self._guarded(write.path, self._place, record.slot(number), target)
+            else:
+                self._guarded(write.path, displace, target, record.slot(number), write.before, replace=True)
+            self.checkpoint(f"wrote {number}")
+        for number, tree in enumerate(record.trees):
+            if tree.created:
+                self._guarded(tree.path, self._place, record.tree_slot(number), self._target(tree.path))
+                self.checkpoint(f"created tree {number}")
+
+    def _place(self, slot: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place(slot, target)
+
+    def _guarded(self, path: str, function: Callable[..., None], *args: Any, **options: Any) -> None:
+        try:
+            function(*args, **options)
+        except OSError as error:
+            raise write_error(error, path, "cannot be written") from error
+
+    def _commit(self, record: Record) -> None:
+        self._sync_parents(record)
+        self.checkpoint("commit")
+        if record.lock_after != record.lock_before:
+            current = read_text(self.lock_file)
+            if current != record.lock_before:
+                raise WriteError(
+                    "dx.lock changed meanwhile", where=str(self.lock_file), hint="Run the command again"
+                )
+            if record.lock_after is None:
+                self.lock_file.unlink()
+                sync_folder(self.root)
+            else:
+                atomic_write(self.lock_file, record.lock_after.encode())
+        self.checkpoint("committed")
+
+    def _sync_parents(self, record: Record) -> None:
+        parents = {self._target(write.path).parent for write in record.writes}
+        parents |= {self._target(tree.path).parent for tree in record.trees}
+        for parent in parents:
+            if parent.is_dir():
+                sync_folder(parent)
+
+    def _settle(self, record: Record) -> Record:
+        done = self.state / "operations" / record.id
+        done.parent.mkdir(exist_ok=True)
+        os.rename(record.folder, done)
+        sync_folder(done.parent)
+        self.checkpoint("settled")
+        self._forget_old()
+        return _moved(record, done)
+
+    def _committed(self, record: Record) -> bool:
+        if record.lock_after == record.lock_before:
+            return not record.folder.exists()
+        return read_text(self.lock_file) == record.lock_after
+
+    # ---- going back
+
+    def recover(self) -> None:
+        """Finish or take back what a killed process left behind. Files that the user changed since are not touched."""
+        folder = self.state / "journal"
+        for identity in sorted(_names(folder)):
+            left = folder / identity
+            try:
+                record = _decode(left)
+            except (OSError, ValueError, KeyError, TypeError):
+                shutil.rmtree(left, ignore_errors=True)  # no record: nothing outside this folder was touched
+                continue
+            if record.lock_after != record.lock_before and self._committed(record):
+                self._settle(record)
+                continue
+            problems = self._roll_back(record)
+            if problems:
+                kept = self.state / "interrupted" / identity
+                kept.parent.mkdir(exist_ok=True)
+                os.rename(left, kept)
+                for problem in problems:
+                    self.events.emit(Notice(text=f"{problem}; what dxforge had saved is in {kept}"))
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+            self.events.emit(Notice(text=f"an interrupted {record.command} was taken back"))
+
+    def _roll_back(self, record: Record) -> list[str]:
+        """Undo what was performed; returns a line for each file that could not be put back."""
+        problems: list[str] = []
+        for number, tree in reversed(list(enumerate(record.trees))):
+            if tree.created:
+                self._attempt(problems, tree.path, self._unplace_tree, record.tree_slot(number), tree)
+        for number, write in reversed(list(enumerate(record.writes))):
+            if write.after is not None:
+                self._attempt(problems, write.path, self._unwrite, record.slot(number), write)
+        self._prune(write.path for write in record.writes if write.before is None)
+        for number, tree in reversed(list(enumerate(record.trees))):
+            if not tree.created:
+                self._attempt(problems, tree.path, self._put_back, record.tree_slot(number), self._target(tree.path))
+        for number, write in reversed(list(enumerate(record.writes))):
+            if write.after is None:
+                self._attempt(problems, write.path, self._put_back, record.slot(number), self._target(write.path))
+        return problems
+
+    def _attempt(self, problems: list[str], path: str, function: Callable[..., None], *args: Any) -> None:
+        try:
+            function(*args)
+        except (OSError, DxForgeError) as error:
+            problems.append(f"{path} could not be put back ({error})")
+
+    def _put_back(self, slot: Path, target: Path) -> None:
+        if os.path.lexists(slot):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            move_new(slot, target)
+
+    def _unwrite(self, slot: Path, write: Write) -> None:
+        target = self._target(write.path)
+        if write.before is None:
+            current = read_entry(target)
+            if not os.path.lexists(slot) and current is not None and current[0] == write.after:
+                move_new(target, slot)
+            return
+        halfway = slot.with_name(slot.name + ".old")  # only where the kernel cannot exchange
+        if os.path.lexists(halfway):
+            os.replace(halfway, target) if not os.path.lexists(target) else os.replace(halfway, slot)
+        saved = read_entry(slot)
+        if saved is None or saved[0] != write.before:
+            return  # not written yet
+        current = read_entry(target)
+        if current is None and not os.path.lexists(target):
+            raise ApplyError("it was deleted meanwhile")
+        if current is None or current[0] != write.after:
+            if current is not None and current[0] == write.before:
+                return
+            raise ApplyError("it was changed meanwhile")
+        displace(target, slot, write.after, replace=True)
+
+    def _unplace_tree(self, slot: Path, tree: TreeWrite) -> None:
+        target = self._target(tree.path)
+        if os.path.lexists(slot) or not target.is_dir():
+            return
+        if exact_tree(target, tree.files):
+            move_new(target, slot)
+            return
+        for path, entry in tree.files.items():
+            found = read_entry(target / path)
+            if found is not None and found[0] == entry:
+                (target / path).unlink()
+        self._prune(f"{tree.path}/{path}" for path in tree.files)
+
+    # ---- what was done
+
+    def records(self) -> list[Record]:
+        """Committed operations, oldest first; unreadable ones are left out."""
+        folder = self.state / "operations"
+        found = []
+        for identity in sorted(_names(folder)):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found.append(_decode(folder / identity))
+        return found
+
+    def last(self) -> Record | None:
+        """The newest committed operation."""
+        folder = self.state / "operations"
+        for identity in sorted(_names(folder), reverse=True):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                return _decode(folder / identity)
+        return None
+
+    def _next_id(self) -> str:
+        taken = [*_names(self.state / "operations"), *_names(self.state / "journal"), *_names(self.state / "interrupted")]
+        return f"{max((int(name) for name in taken if name.isdigit()), default=0) + 1:06}"
+
+    def _forget_old(self) -> None:
+        folder = self.state / "operations"
+        names = sorted(_names(folder))
+        for name in names[: max(0, len(names) - _KEPT_OPERATIONS)]:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+    def _target(self, path: str) -> Path:
+        return safe_join(self.root, path)
+
+    def _prune(self, paths: Iterable[str]) -> None:
+        """Remove the folders above ``paths`` that are empty but for compiled leftovers, up to the packages' folder."""
+        stop = self.root / self.packages_dir
+        for folder in sorted({self.root / path for path in paths}, reverse=True):
+            parent = folder.parent
+            while parent != stop and stop in parent.parents and remove_if_empty(parent):
+                parent = parent.parent
+
+
+def remove_if_empty(folder: Path) -> bool:
+    """Remove ``folder`` where it holds nothing, or only ``__pycache__`` folders of ``.pyc`` files."""
+    try:
+        names = os.listdir(folder)
+        for name in names:
+            cache = folder / name
+            if name != "__pycache__" or cache.is_symlink():
+                return False
+            if any(not entry.name.endswith(".pyc") for entry in os.scandir(cache)):
+                return False
+        for name in names:
+            shutil.rmtree(folder / name)
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def exact_tree(folder: Path, files: Tree) -> bool:
+    """Whether ``folder`` holds exactly ``files`` (compiled leftovers aside)."""
+    seen = 0
+    for path in walk(folder):
+        found = read_entry(folder / path)
+        if found is None or files.get(path) != found[0]:
+            return False
+        seen += 1
+    return seen == len(files)
+
+
+def walk(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Relative paths of everything below ``folder`` that is not a folder, compiled leftovers left out."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    yield from walk(folder / entry.name, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name
+
+
+def read_text(path: Path) -> str | None:
+    """The file's text, None where there is no file."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _moved(record: Record, folder: Path) -> Record:
+    values = {name: getattr(record, name) for name in Record.__dataclass_fields__}
+    return Record(**{**values, "folder": folder})
+
+
+def _entry_json(entry: Entry | None) -> list[Any] | None:
+    return None if entry is None else [entry.mode, entry.oid, entry.size]
+
+
+def _encode(record: Record) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "id": record.id,
+        "time": record.time,
+        "command": record.command,
+        "summary": record.summary,
+        "undoes": record.undoes,
+        "lock_before": record.lock_before,
+        "lock_after": record.lock_after,
+        "writes": [[write.path, _entry_json(write.before), _entry_json(write.after)] for write in record.writes],
+        "trees": [
+            [tree.path, tree.created, {path: _entry_json(entry) for path, entry in tree.files.items()}]
+            for tree in record.trees
+        ],
+    }
+
+
+def _decode(folder: Path) -> Record:
+    data = json.loads((folder / "record.json").read_text())
+
+    def entry(value: list[Any] | None) -> Entry | None:
+        return None if value is None else Entry(*value)
+
+    return Record(
+        id=data["id"],
+        time=data["time"],
+        command=data["command"],
+        summary=data["summary"],
+        folder=folder,
+        undoes=data["undoes"],
+        lock_before=data["lock_before"],
+        lock_after=data["lock_after"],
+        writes=tuple(Write(path=path, before=entry(before), after=entry(after)) for path, before, after in data["writes"]),
+        trees=tuple(
+            TreeWrite(path=path, created=created, files={name: Entry(*value) for name, value in files.items()})
+            for path, created, files in data["trees"]
+        ),
+    )
