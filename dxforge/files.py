@@ -129,6 +129,15 @@ def sync_folder(folder: Path) -> None:
     sync_file(folder)
 
 
+def sync_folders(folders: set[Path]) -> None:
+    """Flush the names in ``folders`` to disk; folders that are gone are left out."""
+    there = [folder for folder in folders if folder.is_dir()]
+    if len(there) > 16 and _syncfs(there[0]):
+        return
+    for folder in there:
+        sync_folder(folder)
+
+
 def sync_tree(folder: Path, few: list[Path]) -> None:
     """Flush what was written below ``folder``: file by file while ``few`` are few, else the whole file system once."""
     if len(few) <= 64 or not hasattr(os, "sync"):

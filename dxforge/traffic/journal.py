@@ -31,6 +31,7 @@ from dxforge.files import (
     read_entry,
     safe_join,
     sync_folder,
+    sync_folders,
     sync_tree,
     write_error,
     write_new,
@@ -278,9 +279,7 @@ class Journal:
     def _sync_parents(self, record: Record) -> None:
         parents = {self._target(write.path).parent for write in record.writes}
         parents |= {self._target(tree.path).parent for tree in record.trees}
-        for parent in parents:
-            if parent.is_dir():
-                sync_folder(parent)
+        sync_folders(parents)
 
     def _settle(self, record: Record) -> Record:
         done = self.state / "operations" / record.id

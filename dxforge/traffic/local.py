@@ -1,0 +1,201 @@
+"""The user's copy of a package as it lies on disk, and the stat cache that spares reading it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dxforge.errors import ChangedMeanwhileError
+from dxforge.files import atomic_write, read_entry
+from dxforge.store.tree import Entry, Tree
+from dxforge.traffic.light import Obstacle
+
+_FORMAT = 2
+_RACY_NS = 50_000_000
+"""A file touched this shortly before it was looked at may change again without its times showing it."""
+
+Stamp = tuple[int, int, int, int, int]
+"""st_mtime_ns, st_ctime_ns, st_ino, st_size, st_mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One look at a folder: ``files`` (and symlinks) with their stamps, ``folders``, and ``special`` things by kind."""
+
+    files: dict[str, Stamp] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    special: dict[str, str] = field(default_factory=dict)
+    exists: bool = False
+
+    def obstacle(self, path: str) -> Obstacle | None:
+        """What stands at or above ``path`` in place of a file that could be there; None when nothing does."""
+        if path in self.folders:
+            return Obstacle("a folder is there")
+        if path in self.special:
+            return Obstacle(f"a {self.special[path]} is there")
+        parent = path.rpartition("/")[0]
+        while parent:
+            if parent in self.folders:
+                return None
+            if parent in self.files:
+                kind = "symlink" if stat.S_ISLNK(self.files[parent][4]) else "file"
+                return Obstacle(f"a {kind} is at {parent}")
+            if parent in self.special:
+                return Obstacle(f"a {self.special[parent]} is at {parent}")
+            parent = parent.rpartition("/")[0]
+        return None
+
+
+def scan(folder: Path) -> Scan:
+    """Look at everything below ``folder``, following no symlink and opening no file."""
+    found = Scan(exists=folder.is_dir() and not folder.is_symlink())
+    if not found.exists:
+        return found
+    files, folders, special = found.files, found.folders, found.special
+    stack = [(str(folder), "")]
+    while stack:
+        where, prefix = stack.pop()
+        with os.scandir(where) as entries:
+            for entry in entries:
+                path = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != "__pycache__":
+                        folders.add(path)
+                        stack.append((entry.path, path + "/"))
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                mode = status.st_mode
+                if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+                    files[path] = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size, mode)
+                else:
+                    special[path] = _kind(mode)
+    return found
+
+
+def _kind(mode: int) -> str:
+    for name, test in (("FIFO", stat.S_ISFIFO), ("socket", stat.S_ISSOCK)):
+        if test(mode):
+            return name
+    return "device"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The stat cache of one package: the locked archive's files, and the disk's files as they were last read.
+
+    ``seen`` holds only stamps that can be trusted; ``said`` the deletions that the user was told of.
+    """
+
+    sha256: str
+    tree: Tree
+    seen: Mapping[str, tuple[Stamp, Entry]]
+    said: frozenset[str] = frozenset()
+    clean: Mapping[str, Stamp] | None = None
+    """All stamps, where every file on disk is the tree's own and trusted: then one comparison says so again."""
+
+
+def local_entries(folder: Path, found: Scan, index: Index | None, paths: set[str] | None = None) -> dict[str, Entry]:
+    """The disk's files as entries; those whose stamp the index knows are not opened.
+
+    Args:
+        folder: the package's folder.
+        found: a fresh look at it.
+        index: the stat cache, if any.
+        paths: only these (None: all).
+    """
+    seen = index.seen if index is not None else {}
+    entries: dict[str, Entry] = {}
+    for path, stamp in found.files.items():
+        if paths is not None and path not in paths:
+            continue
+        known = seen.get(path)
+        if known is not None and known[0] == stamp:
+            entries[path] = known[1]
+            continue
+        read = read_entry(folder / path)
+        if read is None:
+            raise ChangedMeanwhileError(
+                "it changed while it was being read", where=str(folder / path), hint="Run the command again"
+            )
+        entries[path] = read[0]
+    return entries
+
+
+def trusted(found: Scan, entries: Mapping[str, Entry], looked_ns: int) -> dict[str, tuple[Stamp, Entry]]:
+    """The stamps that prove from now on that a file is still its entry.
+
+    Args:
+        found: the look at the folder *before* the entries were read.
+        entries: what was read.
+        looked_ns: the time of that look; files touched just before it are left out.
+    """
+    limit = looked_ns - _RACY_NS
+    return {
+        path: (stamp, entries[path])
+        for path, stamp in found.files.items()
+        if path in entries and stamp[0] < limit and stamp[1] < limit
+    }
+
+
+def make_index(
+    sha256: str, tree: Tree, found: Scan, entries: Mapping[str, Entry], *, looked_ns: int, said: frozenset[str]
+) -> Index:
+    """An index of what is on disk now; see :func:`trusted`."""
+    seen = trusted(found, entries, looked_ns)
+    whole = len(seen) == len(found.files) == len(tree) and all(tree.get(path) == item[1] for path, item in seen.items())
+    return Index(sha256, tree, seen, said, dict(found.files) if whole else None)
+
+
+def now_ns() -> int:
+    """The clock that file times are compared with, in nanoseconds."""
+    return time.time_ns()
+
+
+def load_index(path: Path) -> Index | None:
+    """Read a saved index; None where there is none, or an unreadable one (it is only a cache)."""
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] != _FORMAT:
+            return None
+        tree = {name: Entry(*row) for name, row in zip(data["paths"], zip(*data["tree"], strict=True), strict=True)}
+        seen = {
+            name: ((*stamp,), tree[name] if row == 0 else Entry(*row))
+            for name, stamp, row in zip(data["seen"], zip(*data["stamps"], strict=True), data["entries"], strict=True)
+        }
+        clean = {name: stamp for name, (stamp, _) in seen.items()} if data["clean"] else None
+        return Index(data["sha256"], tree, seen, frozenset(data["said"]), clean)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save_index(path: Path, index: Index) -> None:
+    """Write an index beside its old self; a failure only costs time later."""
+    entries = [0 if index.tree.get(name) == entry else _row(entry) for name, (_, entry) in index.seen.items()]
+    data = {
+        "format": _FORMAT,
+        "sha256": index.sha256,
+        "said": sorted(index.said),
+        "clean": index.clean is not None,
+        "paths": list(index.tree),
+        "tree": _columns([_row(entry) for entry in index.tree.values()], 3),
+        "seen": list(index.seen),
+        "stamps": _columns([list(stamp) for stamp, _ in index.seen.values()], 5),
+        "entries": entries,
+    }
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        atomic_write(path, json.dumps(data, separators=(",", ":")).encode())
+
+
+def _row(entry: Entry) -> list[int | str]:
+    return [entry.mode, entry.oid, entry.size]
+
+
+def _columns(rows: list[list[int | str]] | list[list[int]], width: int) -> list[list[int | str]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
