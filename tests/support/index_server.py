@@ -97,7 +97,7 @@ class IndexServer:
 
     def start(self) -> Self:
         """Listen on a free loopback port."""
-        owner = self
+        owner: IndexServer = self
 
         class Handler(_Handler):
             index = owner
