@@ -1,0 +1,271 @@
+"""What each command does: the right call on the project, its outcome as a result. Nothing here prints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from dxforge.commands.grammar import Call
+from dxforge.commands.result import InitResult, LogResult, Result, TextResult
+from dxforge.errors import DxForgeError, ProjectError, UsageError
+from dxforge.events import EventBus
+
+if TYPE_CHECKING:
+    from dxforge.commands.reports import DiffResult, OperationResult, ReviewResult, StatusResult
+    from dxforge.traffic.manager import TrafficManager
+    from dxforge.traffic.model import Change, FileDiff, InstallReport
+
+T = TypeVar("T")
+_SHOWN_DIFFS = 50
+
+
+class Runner(Protocol):
+    """Runs a coroutine to its end from sync code; KeyboardInterrupt cancels it first."""
+
+    def __call__(self, root: Path, coroutine: Coroutine[Any, Any, T], /) -> T:
+        """The coroutine's result."""
+
+
+def run_here(root: Path, coroutine: Coroutine[Any, Any, T]) -> T:
+    """A fresh event loop in this thread, as a command line needs it."""
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Where a line is typed. ``detailed``: results carry what a notebook folds away."""
+
+    cwd: Path
+    program: str = "dxforge"
+    events: EventBus = field(default_factory=EventBus)
+    run: Runner = run_here
+    read_stdin: Callable[[], bytes] | None = None
+    detailed: bool = False
+
+
+def execute(call: Call, session: Session) -> Result:
+    """Do what was typed.
+
+    Raises:
+        DxForgeError: it could not be done.
+    """
+    command = _Command(call=call, session=session)
+    action: Callable[..., Result] = getattr(command, call.action)
+    result = action(**call.arguments)
+    return dataclasses.replace(result, program=session.program, verbose=call.options.verbose)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """One call in one session; a method per action."""
+
+    call: Call
+    session: Session
+
+    # -- without a project
+
+    def help(self, content: str) -> Result:
+        return TextResult(kind="help", content=content)
+
+    def version(self) -> Result:
+        from importlib.metadata import version
+
+        return TextResult(kind="version", content=f"dxforge {version('dxforge')}")
+
+    def init(self, folder: Path, name: str | None) -> Result:
+        from dxforge.config.edit import new_project
+        from dxforge.files import write_error, write_new
+
+        root = self.session.cwd / (self.call.options.directory or "") / folder
+        file = root / "dx.toml"
+        name = name or _project_name(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            write_new(file, new_project(name).encode())
+        except FileExistsError as error:
+            hint = f"`{self.session.program} add NAME` adds packages to it"
+            raise ProjectError("there is a project here already", where=str(file), hint=hint) from error
+        except OSError as error:
+            raise write_error(error, file, "the project cannot be made") from error
+        shown = (self.call.options.directory or Path()) / folder
+        return InitResult(name=name, folder=shown.as_posix())
+
+    # -- packages
+
+    def add(
+        self, requirements: Sequence[str], name: str | None, offline: bool, on_yellow: Any
+    ) -> Result:
+        from dxforge.config.edit import parse_requirement
+
+        specs = [parse_requirement(requirement, name=name) for requirement in requirements]
+        manager = self._manager()
+
+        async def work() -> list[InstallReport]:
+            return [await manager.add(spec, offline=offline, on_yellow=on_yellow) for spec in specs]
+
+        return self._operation("add", *self.session.run(manager.root, work()))
+
+    def remove(self, names: Sequence[str], on_yellow: Any) -> Result:
+        manager = self._manager()
+
+        async def work() -> list[InstallReport]:
+            return [await manager.remove(name, on_yellow=on_yellow) for name in names]
+
+        return self._operation("remove", *self.session.run(manager.root, work()))
+
+    def install(
+        self,
+        names: Sequence[str],
+        dry_run: bool,
+        upgrade: bool,
+        locked: bool,
+        offline: bool,
+        on_yellow: Any,
+        strict: bool,
+    ) -> Result:
+        manager = self._manager()
+
+        async def work() -> InstallReport:
+            if dry_run:
+                plan = await manager.plan(names, upgrade=upgrade, locked=locked, offline=offline)
+                return plan.report()
+            return await manager.install_all_dependencies(
+                names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow
+            )
+
+        return self._operation("install", self.session.run(manager.root, work()), strict=strict)
+
+    # -- decisions
+
+    def review(self, paths: Sequence[str]) -> Result:
+        from dxforge.commands.reports import ReviewResult
+
+        from dxforge.commands.targets import pending_at
+
+        manager = self._manager()
+        pending = manager.pending()
+        if paths and pending:
+            pending = pending_at(paths, pending, root=manager.root, cwd=self.session.cwd)
+        diffs: dict[str, FileDiff] = {}
+        if self.session.detailed or self.call.options.verbose:
+            diffs = {change.path: manager.diff(change.path) for change in pending[:_SHOWN_DIFFS]}
+        return ReviewResult(pending=tuple(pending), diffs=diffs)
+
+    def diff(self, path: str) -> Result:
+        from dxforge.commands.reports import DiffResult
+        from dxforge.commands.targets import one_file
+
+        manager = self._manager()
+        return DiffResult(diff=manager.diff(one_file(path, manager.pending(), root=manager.root, cwd=self.session.cwd)))
+
+    def accept(self, paths: Sequence[str], every: bool, hunks: Sequence[str] | None) -> Result:
+        manager = self._manager()
+        return self._operation("accept", manager.accept(self._targets(manager, paths, every), hunks))
+
+    def reject(self, paths: Sequence[str], every: bool, hunks: Sequence[str] | None) -> Result:
+        manager = self._manager()
+        return self._operation("reject", manager.reject(self._targets(manager, paths, every), hunks))
+
+    def resolve(self, path: str, source: str) -> Result:
+        from dxforge.commands.targets import one_file
+
+        manager = self._manager()
+        target = one_file(path, manager.pending(), root=manager.root, cwd=self.session.cwd)
+        return self._operation("resolve", manager.resolve(target, self._content(source)))
+
+    # -- history
+
+    def undo(self) -> Result:
+        return self._operation("undo", self._manager().undo())
+
+    def log(self, limit: int | None) -> Result:
+        operations = self._manager().log()
+        return LogResult(operations=tuple(dataclasses.asdict(operation) for operation in operations[:limit]))
+
+    def status(self) -> Result:
+        from dxforge.commands.reports import StatusResult
+        from dxforge.config.load import load_config
+
+        manager = self._manager()
+        config = load_config(manager.root)
+        packages = tuple(package.to_json() for package in manager.packages())
+        return StatusResult(project=config.name, packages=packages, pending=tuple(manager.pending()))
+
+    def doctor(self) -> Result:
+        from dxforge.commands.doctor import examine
+
+        return examine(self._root_or_none())
+
+    # -- what they share
+
+    def _root(self) -> Path:
+        from dxforge.config.load import find_root
+
+        if self.call.options.directory is None:
+            return find_root(self.session.cwd)
+        root = self.session.cwd / self.call.options.directory
+        if not (root / "dx.toml").is_file():
+            hint = f"`{self.session.program} -C {self.call.options.directory} init` makes it a project"
+            raise ProjectError("there is no dx.toml in this folder", where=str(root), hint=hint)
+        return root
+
+    def _root_or_none(self) -> Path | None:
+        try:
+            return self._root()
+        except ProjectError:
+            return None
+
+    def _manager(self) -> TrafficManager:
+        from dxforge.traffic.manager import TrafficManager
+
+        return TrafficManager(self._root(), events=self.session.events)
+
+    def _operation(self, command: str, *reports: InstallReport, strict: bool = False) -> OperationResult:
+        from dxforge.commands.reports import OperationResult
+
+        return OperationResult(command=command, report=_merged(reports), strict=strict)
+
+    def _targets(self, manager: TrafficManager, paths: Sequence[str], every: bool) -> list[str]:
+        from dxforge.commands.targets import pending_at
+
+        pending = manager.pending()
+        if every:
+            return [change.path for change in pending]
+        return [change.path for change in pending_at(paths, pending, root=manager.root, cwd=self.session.cwd)]
+
+    def _content(self, source: str) -> bytes:
+        if source == "-":
+            if self.session.read_stdin is None:
+                raise UsageError(
+                    "there is no standard input here", where="--file -", hint="Write the content to a file and name it"
+                )
+            return self.session.read_stdin()
+        from dxforge.files import write_error
+
+        try:
+            return (self.session.cwd / source).read_bytes()
+        except OSError as error:
+            raise write_error(error, source, "cannot be read") from error
+
+
+def _project_name(root: Path) -> str:
+    return root.resolve().name or "project"
+
+
+def _merged(reports: Sequence[InstallReport]) -> InstallReport:
+    """Several operations as one report: everything they did, and what is pending after the last."""
+    last = reports[-1]
+    if len(reports) == 1:
+        return last
+    return dataclasses.replace(
+        last,
+        changes=[change for report in reports for change in report.changes],
+        packages=[package for report in reports for package in report.packages],
+        notes=[note for report in reports for note in report.notes],
+        ok=all(report.ok for report in reports),
+    )

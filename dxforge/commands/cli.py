@@ -1,0 +1,189 @@
+"""The terminal face: standard output and error, exit statuses, Ctrl-C, closed pipes, shell completion."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from dxforge.errors import DxForgeError, ProjectError, UsageError
+
+if TYPE_CHECKING:
+    from dxforge.commands.grammar import Call
+    from dxforge.commands.result import Result
+
+PROGRAM = "dxforge"
+_COMPLETE = "_DXFORGE_COMPLETE"
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command line (``sys.argv`` by default) and exit with the contract's status."""
+    if _COMPLETE in os.environ:
+        sys.exit(_complete())
+    words = list(sys.argv[1:] if args is None else args)
+    status = run(words)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+    sys.exit(status)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line on the real streams; returns the exit status."""
+    as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
+    try:
+        from dxforge.commands.grammar import parse
+
+        call = parse(args)
+        result = _execute(call)
+        if not call.options.quiet or as_json:
+            _show(result, as_json=as_json)
+        if (failure := result.failure()) and not as_json:
+            _complain(failure)
+        return result.exit_code
+    except UsageError as error:
+        return _fail(error, 2, as_json=as_json)
+    except DxForgeError as error:
+        return _fail(error, 1, as_json=as_json)
+    except KeyboardInterrupt:
+        return _interrupted(as_json=as_json)
+    except BrokenPipeError:
+        # The reader has gone (`| head`): what was asked for is done, there is just no one to tell.
+        _drop_stdout()
+        return 0
+    except Exception as error:
+        return _unexpected(error, as_json=as_json)
+
+
+def _execute(call: Call) -> Result:
+    from dxforge.commands.actions import Session, execute
+    from dxforge.commands.progress import Reporter
+
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError as error:
+        raise ProjectError("the current folder no longer exists", hint="Change to one that does") from error
+    reporter = Reporter(sys.stderr, bars=_interactive(sys.stderr) and not call.options.quiet)
+    session = Session(cwd=cwd, program=PROGRAM, read_stdin=lambda: sys.stdin.buffer.read())
+    unsubscribe = session.events.subscribe(reporter)
+    try:
+        return execute(call, session)
+    finally:
+        unsubscribe()
+        reporter.close()
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        _write(sys.stdout, json.dumps(result.to_json()))
+    elif _interactive(sys.stdout):
+        from dxforge.commands.terminal import console_for, print_view
+
+        print_view(result.view(detailed=result.verbose), console_for(sys.stdout))
+        sys.stdout.flush()
+    else:
+        _write(sys.stdout, result.text())
+
+
+def _interactive(stream: TextIO) -> bool:
+    return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write a line, in the stream's encoding or the nearest to it."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        from dxforge.commands.view import PLAIN_SHAPES
+
+        text = text.translate(PLAIN_SHAPES).encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def _fail(error: DxForgeError, status: int, *, as_json: bool) -> int:
+    if as_json:
+        fields = {"kind": error.kind, "what": error.what, "where": error.where, "hint": error.hint}
+        _answer_error(fields)
+    else:
+        _complain(error)
+    if _debugging():
+        raise error
+    return status
+
+
+def _complain(error: DxForgeError) -> None:
+    from dxforge.commands.shown import shown
+
+    where = f"{shown(error.where)}: " if error.where else ""
+    _to_stderr("error", f"{where}{shown(error.what)}", shown(error.hint))
+
+
+def _interrupted(*, as_json: bool) -> int:
+    what = "interrupted"
+    hint = f"`{PROGRAM} log` shows what was done; everything else is as it was"
+    if as_json:
+        _answer_error({"kind": "KeyboardInterrupt", "what": what, "where": "", "hint": hint})
+    else:
+        _to_stderr(what, hint, "")
+    return 130
+
+
+def _unexpected(error: Exception, *, as_json: bool) -> int:
+    """A bug of ours: one line and how to report it, the traceback on request."""
+    what = f"{type(error).__name__}: {error}"
+    hint = "This is a bug in dxforge: run it again with DXFORGE_DEBUG=1 and report the whole output"
+    if as_json:
+        _answer_error({"kind": type(error).__name__, "what": what, "where": "", "hint": hint})
+    else:
+        from dxforge.commands.shown import shown
+
+        _to_stderr("unexpected error", shown(what), hint)
+    if _debugging():
+        raise error
+    return 1
+
+
+def _answer_error(fields: dict[str, Any]) -> None:
+    import json
+
+    try:
+        _write(sys.stdout, json.dumps({"ok": False, "error": fields}))
+    except BrokenPipeError:
+        _drop_stdout()
+
+
+def _to_stderr(label: str, text: str, hint: str) -> None:
+    if _interactive(sys.stderr):
+        from dxforge.commands.terminal import console_for, print_view
+        from dxforge.commands.view import Span, Text, line
+
+        blocks = [Text(line(Span(f"{label}: ", "red"), text))]
+        if hint:
+            blocks.append(Text(line(Span("hint: ", "strong"), hint), indent=1))
+        print_view(blocks, console_for(sys.stderr))
+    else:
+        _write(sys.stderr, f"{label}: {text}" + (f"\n  hint: {hint}" if hint else ""))
+
+
+def _debugging() -> bool:
+    return os.environ.get("DXFORGE_DEBUG", "0") not in ("", "0")
+
+
+def _drop_stdout() -> None:
+    """Point standard output at nothing, so that the interpreter's own flush at exit cannot fail."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _complete() -> int:
+    from click.shell_completion import shell_complete
+
+    from dxforge.commands.grammar import dxforge
+
+    return shell_complete(dxforge, {"obj": {"notebook": False}}, PROGRAM, _COMPLETE, os.environ[_COMPLETE])

@@ -1,0 +1,107 @@
+"""A view as static HTML for notebooks: no script, no outside resource, light or dark as its host.
+
+Colours are the host's CSS variables (JupyterLab, VS Code) with translucent fallbacks that work on both. A host that
+strips the style sheet leaves plain tables; the light stays readable, because it is a shape and a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from dxforge.commands.plain import diff_lines
+from dxforge.commands.shown import shown
+from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Table, Text, diff_style
+
+STYLE = """\
+<style>
+.dxforge { --dx-green: var(--jp-success-color1, var(--vscode-testing-iconPassed, #388a3c));
+  --dx-yellow: var(--jp-warn-color1, var(--vscode-editorWarning-foreground, #b07800));
+  --dx-red: var(--jp-error-color1, var(--vscode-editorError-foreground, #d03a3a));
+  --dx-line: var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)));
+  --dx-code: var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace));
+  color: var(--jp-ui-font-color1, var(--vscode-foreground, inherit)); line-height: 1.45; }
+.dxforge table { border-collapse: collapse; margin: .3em 0 .6em; color: inherit; }
+.dxforge table th, .dxforge table td { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
+  border: 0; background: none; white-space: normal; overflow-wrap: anywhere; }
+.dxforge table th { font-weight: 600; border-bottom: 1px solid var(--dx-line); }
+.dxforge table td.whole, .dxforge table th:first-child, .dxforge table td:first-child { overflow-wrap: normal; }
+.dxforge code { font-family: var(--dx-code); background: rgba(128, 128, 128, .12); color: inherit;
+  padding: 0 .3em; border-radius: 3px; }
+.dxforge details { border: 1px solid var(--dx-line); border-radius: 4px; margin: .4em 0; padding: .3em .7em; }
+.dxforge details > summary { cursor: pointer; overflow-wrap: anywhere; }
+.dxforge details details { margin-left: .2em; }
+.dxforge pre { font-family: var(--dx-code); font-size: .92em; line-height: 1.35; margin: .4em 0; padding: 0;
+  overflow-x: auto; background: none; color: inherit; }
+.dxforge pre span { display: block; white-space: pre; padding: 0 .4em; min-height: 1.35em; min-width: max-content; }
+.dxforge .green { color: var(--dx-green); } .dxforge .yellow { color: var(--dx-yellow); }
+.dxforge .red { color: var(--dx-red); } .dxforge .dim { opacity: .7; } .dxforge .strong { font-weight: 600; }
+.dxforge .green, .dxforge .yellow, .dxforge .red { font-weight: 600; white-space: nowrap; }
+.dxforge pre .added { background: rgba(46, 160, 67, .18); } .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
+.dxforge pre .hunk { background: rgba(56, 139, 253, .14); } .dxforge p { margin: .25em 0; }
+</style>"""
+
+
+def html(blocks: Iterable[Block]) -> str:
+    """The whole view in one element, with its style sheet."""
+    return f'{STYLE}\n<div class="dxforge">\n{_blocks(blocks)}\n</div>'
+
+
+def _blocks(blocks: Iterable[Block]) -> str:
+    return "\n".join(part for part in map(_block, blocks) if part)
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Text():
+            indent = f' style="margin-left: {block.indent * 1.2:g}em"' if block.indent else ""
+            return f"<p{indent}>{_line(block.line)}</p>"
+        case Gap():
+            return ""
+        case Table():
+            return _table(block)
+        case Diff():
+            return _diff(block)
+        case Commands():
+            rows = (
+                f'<tr><td><code>{escape(shown(command))}</code></td><td class="dim">{escape(shown(meaning))}</td></tr>'
+                for command, meaning in block.rows
+            )
+            return f"<table>{''.join(rows)}</table>"
+        case Section():
+            opened = " open" if block.opened else ""
+            return f"<details{opened}><summary>{_line(block.title)}</summary>\n{_blocks(block.blocks)}\n</details>"
+
+
+def _line(line: Line) -> str:
+    parts = []
+    for span in line:
+        text = escape(shown(span.text))
+        if span.style == "command":
+            text = f"<code>{text}</code>"
+        elif span.style:
+            text = f'<span class="{span.style}">{text}</span>'
+        parts.append(text)
+    return "".join(parts)
+
+
+def _table(table: Table) -> str:
+    rows = []
+    if table.header:
+        rows.append("<tr>" + "".join(f"<th>{escape(name)}</th>" for name in table.header) + "</tr>")
+    for row in table.rows:
+        cells = (
+            f'<td class="whole">{_line(cell)}</td>' if number == table.whole else f"<td>{_line(cell)}</td>"
+            for number, cell in enumerate(row)
+        )
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _diff(block: Diff) -> str:
+    lines = []
+    for text, label in diff_lines(block):
+        style = diff_style(text)
+        shown_label = f'  <b class="strong">{escape(shown(label))}</b>' if label else ""
+        lines.append(f'<span class="{style}">{escape(text)}{shown_label}</span>')
+    return f"<pre>{''.join(lines)}</pre>"

@@ -1,0 +1,288 @@
+"""Results of everything that goes through the traffic light: operations, the review, a file's diff, the status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dxforge.commands.changes import (
+    awaiting,
+    by_package,
+    change_rows,
+    file_commands,
+    light_counts,
+    next_commands,
+    pending_blocks,
+    review_item,
+)
+from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, plural
+from dxforge.commands.shown import lines_of
+from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, light_span, line
+from dxforge.traffic.model import Change, FileDiff, InstallReport, PackageChange, TrafficLight
+
+if TYPE_CHECKING:
+    from dxforge.errors import DxForgeError
+
+_SOURCES = {"pypi": "PyPI", "npm": "npm", "path": "path", "git": "git", "url": "url"}
+_DECIDED = {"accept": "Accepted", "reject": "Kept yours in", "resolve": "Resolved", "undo": "Put back"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class OperationResult(Result):
+    """What install, add, remove, accept, reject, resolve or undo did (``command``)."""
+
+    command: str
+    report: InstallReport
+    strict: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        if not self.report.ok:
+            return FAILED
+        if self.report.pending:
+            return FAILED if self.strict else UNDECIDED
+        return DONE
+
+    def to_json(self) -> dict[str, Any]:
+        data = self.report.to_json()
+        if error := self.failure():
+            data["ok"] = False
+            data["error"] = {"kind": error.kind, "what": error.what, "where": error.where, "hint": error.hint}
+        return data
+
+    def failure(self) -> DxForgeError | None:
+        if not (self.strict and self.report.pending):
+            return None
+        from dxforge.errors import UndecidedError
+
+        return UndecidedError(
+            awaiting(len(self.report.pending)),
+            where=self.report.pending[0].path,
+            hint=f"Decide with `{self.program} review`, or run without --strict",
+        )
+
+    def summary(self) -> str:
+        counts = self.report.counts
+        lights = f"{counts.green} green, {counts.yellow} yellow, {counts.red} red"
+        return f"{self.command}: {lights}; {len(self.report.pending)} pending"
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        report = self.report
+        blocks: list[Block] = []
+        if self.command in _DECIDED:
+            blocks.extend(self._decided())
+        else:
+            blocks.extend(self._installed())
+        if self.verbose and self.command not in _DECIDED:
+            green = [change for change in report.changes if change.light is TrafficLight.GREEN]
+            if green:
+                blocks.extend((Gap(), Table(change_rows(green, hunks=False), indent=1, whole=1)))
+        blocks.extend(Text(line(Span("note: ", "strong"), note)) for note in report.notes)
+        if report.pending:
+            word = "would await" if report.dry_run else ""
+            title = f"{plural(len(report.pending), 'change')} {word} your decision" if word else awaiting(len(report.pending))
+            blocks.extend((Gap(), Text(line(Span(title, "strong"))), Gap(), *pending_blocks(report.pending)))
+            if not report.dry_run:
+                blocks.append(next_commands(report.pending, self.program))
+        if report.dry_run:
+            blocks.extend((Gap(), Text(line(Span("Nothing was written (--dry-run).", "dim")))))
+        return _tidy(blocks)
+
+    def _installed(self) -> list[Block]:
+        report = self.report
+        groups = by_package(report.changes)
+        moves = {package.name: package for package in report.packages}
+        names = [*moves, *(name for name in groups if name not in moves)]
+        if not names:
+            return [Text(line("Nothing to do: every package is as dx.toml asks."))]
+        rows = []
+        for name in names:
+            move = moves.get(name)
+            source = _SOURCES.get(move.source, move.source) if move else ""
+            counts = light_counts(groups.get(name, []), dry_run=report.dry_run)
+            rows.append((line(Span(name, "strong")), _move(move), line(Span(source, "dim")), counts))
+        return [Table(tuple(rows), ("Package", "Version", "Source", "Files"))]
+
+    def _decided(self) -> list[Block]:
+        verb = _DECIDED[self.command]
+        blocks: list[Block] = []
+        for change in self.report.changes[:50]:
+            blocks.append(Text(line(f"{verb} ", Span(change.path, "strong"))))
+            if change.broken:
+                warning = Span(f"warning: it does not parse: {change.broken}", "red")
+                blocks.append(Text(line(warning), indent=1))
+        if len(self.report.changes) > 50:
+            blocks.append(Text(line(f"… and {len(self.report.changes) - 50} more")))
+        if not blocks:
+            blocks.append(Text(line(f"{self.command}: done")))
+        return blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReviewResult(Result):
+    """Everything that awaits a decision. ``diffs`` (by path) are there where the face shows them folded."""
+
+    pending: tuple[Change, ...]
+    diffs: Mapping[str, FileDiff] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        return UNDECIDED if self.pending else DONE
+
+    def to_json(self) -> dict[str, Any]:
+        return {"pending": [review_item(change) for change in self.pending]}
+
+    def summary(self) -> str:
+        return f"review: {len(self.pending)} pending"
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        if not self.pending:
+            return [Text(line(light_span(TrafficLight.GREEN), "  Nothing awaits a decision."))]
+        blocks: list[Block] = [Text(line(Span(awaiting(len(self.pending)), "strong"))), Gap()]
+        if not (detailed and self.diffs):
+            blocks.extend((*pending_blocks(self.pending), next_commands(self.pending, self.program)))
+            return blocks
+        for package, group in by_package(self.pending).items():
+            if package:
+                blocks.append(Text(line(Span(package, "strong"))))
+            blocks.extend(self._file(change) for change in group)
+        if len(self.pending) > 1:
+            every = ((f"{self.program} accept --all", "take every proposal"),)
+            blocks.append(Commands((*every, (f"{self.program} undo", "take the last operation back"))))
+        return blocks
+
+    def _file(self, change: Change) -> Block:
+        title = line(*_title(change))
+        diff = self.diffs.get(change.path)
+        if diff is None:
+            more = Commands(((f"{self.program} diff {change.path}", "show it"),))
+            return Section(title, (more,))
+        return Section(title, (*_sides(diff), file_commands(change, self.program)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DiffResult(Result):
+    """One file seen from every side."""
+
+    diff: FileDiff
+
+    def to_json(self) -> dict[str, Any]:
+        change = self.diff.change
+        item = {**review_item(change), "action": change.action.value}
+        return {"ok": True, **item, "mine": self.diff.mine, "theirs": self.diff.theirs, "proposal": self.diff.proposal}
+
+    def summary(self) -> str:
+        return f"diff: {self.diff.change.light.value}, {plural(len(self.diff.change.hunks), 'hunk')}"
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        change = self.diff.change
+        return [Text(line(*_title(change))), Gap(), *_sides(self.diff), file_commands(change, self.program)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StatusResult(Result):
+    """The project at a glance. ``packages`` are ``{"name", "version", "source", "edited", "pending"}``."""
+
+    project: str
+    packages: tuple[Mapping[str, Any], ...]
+    pending: tuple[Change, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "tools": [],
+            "tasks": [],
+            "packages": [dict(package) for package in self.packages],
+            "pending": [review_item(change) for change in self.pending],
+        }
+
+    def summary(self) -> str:
+        return f"status: {plural(len(self.packages), 'package')}, {len(self.pending)} pending"
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        blocks: list[Block] = [Text(line("Project ", Span(self.project, "strong"))), Gap()]
+        if not self.packages:
+            add = Commands(((f"{self.program} add humanize", "a package of the Python index, as source you own"),))
+            return [*blocks, Text(line("No packages yet.")), Gap(), add]
+        rows = tuple(self._row(package) for package in self.packages)
+        blocks.append(Table(rows, ("Package", "Version", "Source", "You changed", "Pending")))
+        blocks.append(Gap())
+        if self.pending:
+            blocks.append(Text(line(Span(awaiting(len(self.pending)), "strong"))))
+            blocks.append(Commands(((f"{self.program} review", "see and decide"),)))
+        elif any(package.get("version") is None for package in self.packages):
+            blocks.append(Commands(((f"{self.program} install", "install what dx.toml asks for"),)))
+        else:
+            blocks.append(Text(line(light_span(TrafficLight.GREEN), "  Nothing awaits a decision.")))
+        return blocks
+
+    @staticmethod
+    def _row(package: Mapping[str, Any]) -> tuple[Line, ...]:
+        version = package.get("version")
+        source = str(package.get("source") or "")
+        return (
+            line(Span(package["name"], "strong")),
+            line(version) if version else line(Span("not installed", "dim")),
+            line(Span(_SOURCES.get(source, source), "dim")),
+            line(plural(package["edited"], "file")) if package.get("edited") else line(Span("-", "dim")),
+            line(Span(plural(package["pending"], "file"), "yellow")) if package.get("pending") else line(Span("-", "dim")),
+        )
+
+
+def _move(move: PackageChange | None) -> Line:
+    if move is None:
+        return line(Span("as it was", "dim"))
+    if move.from_version is None:
+        return line(move.to_version or "", Span(" (new)", "dim"))
+    if move.to_version is None:
+        return line(move.from_version, Span(" (removed)", "dim"))
+    if move.from_version == move.to_version:
+        return line(move.to_version)
+    return line(f"{move.from_version} → {move.to_version}")
+
+
+def _title(change: Change) -> list[Span]:
+    size = [Span(f"  {plural(len(change.hunks), 'hunk')}", "dim")] if change.hunks else []
+    parts = [light_span(change.light), Span("  "), Span(change.path, "strong"), Span(f"  {change.reason}"), *size]
+    if change.broken:
+        parts.append(Span(f"  would not parse: {change.broken}", "red"))
+    return parts
+
+
+def _sides(diff: FileDiff) -> list[Block]:
+    change = diff.change
+    blocks: list[Block] = []
+    if change.new_path:
+        blocks.append(Text(line("upstream renamed it to ", Span(change.new_path, "strong"))))
+    if change.set_aside:
+        blocks.append(Text(line("their version lies in ", Span(change.set_aside, "strong"))))
+    if change.binary:
+        blocks.append(Text(line("The file is binary: there is nothing to show line by line.")))
+    if change.hunks:
+        body: list[str] = []
+        for hunk in change.hunks:
+            body.extend((hunk.header, *hunk.lines))
+        labels = tuple(f"hunk {hunk.id}" for hunk in change.hunks)
+        title = line(Span("proposal", "strong"), Span(" (yours → proposed)", "dim"))
+        blocks.append(Section(title, (Diff(tuple(body), labels),), opened=True))
+    elif diff.proposal:
+        title = line(Span("proposal", "strong"), Span(" (yours → proposed)", "dim"))
+        blocks.append(Section(title, (Diff(tuple(lines_of(diff.proposal))),), opened=True))
+    for name, meaning, text in (
+        ("my edits", "as installed → yours", diff.mine),
+        ("theirs", "as installed → new version", diff.theirs),
+    ):
+        if text:
+            title = line(Span(name, "strong"), Span(f" ({meaning})", "dim"))
+            blocks.append(Section(title, (Diff(tuple(lines_of(text))),)))
+    return blocks
+
+
+def _tidy(blocks: list[Block]) -> list[Block]:
+    """Without a gap at the start, and never two in a row."""
+    tidy: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Gap) and (not tidy or isinstance(tidy[-1], Gap)):
+            continue
+        tidy.append(block)
+    return tidy

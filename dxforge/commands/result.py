@@ -1,0 +1,161 @@
+"""What a command hands back: frozen data that renders as text, JSON or HTML and knows its exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dxforge.commands.view import Block, Span, Table, Text, line
+
+if TYPE_CHECKING:
+    from dxforge.errors import DxForgeError
+
+DONE, FAILED, MISUSED, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Result:
+    """Base of all results.
+
+    ``program`` is what the user types before a command ("dxforge" or "%dx"). ``notices`` are lines that came up on
+    the way, where the face cannot show them at once.
+    """
+
+    program: str = "dxforge"
+    verbose: bool = False
+    notices: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """The contract's exit status."""
+        return DONE
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """One line without addresses, absolute paths or times, so that it compares equal from run to run."""
+        raise NotImplementedError
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        """What is shown; ``detailed`` where parts can be folded away."""
+        raise NotImplementedError
+
+    def failure(self) -> DxForgeError | None:
+        """The error that a notebook raises after showing this, where done is not good enough (``--strict``)."""
+        return None
+
+    def text(self) -> str:
+        """The whole result as plain text."""
+        from dxforge.commands.plain import plain
+
+        return plain([*self.view(detailed=self.verbose), *self.notice_blocks()])
+
+    def notice_blocks(self) -> list[Block]:
+        """The notices as lines."""
+        return [Text(line(Span("note: ", "strong"), notice)) for notice in self.notices]
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<dxforge {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        from dxforge.commands.html import html
+
+        return html([*self.view(detailed=True), *self.notice_blocks()])
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": self.text(), "text/html": self._repr_html_()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TextResult(Result):
+    """Lines to read: help, the version. ``kind`` is their key in JSON."""
+
+    kind: str
+    content: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ok": True, self.kind: self.content}
+
+    def summary(self) -> str:
+        return self.kind
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        return [Text(line(text)) for text in self.content.split("\n")]
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from dxforge.commands.html import STYLE
+
+        return f'{STYLE}\n<div class="dxforge"><pre>{escape(self.content)}</pre></div>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class InitResult(Result):
+    """A fresh project. ``folder`` is relative to where the user stands, "." for right here."""
+
+    name: str
+    folder: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ok": True, "name": self.name, "folder": self.folder}
+
+    def summary(self) -> str:
+        return f"init: {self.name}"
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        from dxforge.commands.view import Commands, Gap
+
+        where = "" if self.folder == "." else f" in {self.folder}"
+        go = f"-C {self.folder} " if where else ""
+        return [
+            Text(line("Made project ", Span(self.name, "strong"), where, " (dx.toml)")),
+            Gap(),
+            Commands(((f"{self.program} {go}add humanize", "a package of the Python index, as source you own"),)),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LogResult(Result):
+    """The operations that ``undo`` knows, newest first."""
+
+    operations: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ok": True, "operations": [dict(operation) for operation in self.operations]}
+
+    def summary(self) -> str:
+        return f"log: {plural(len(self.operations), 'operation')}"
+
+    def view(self, *, detailed: bool) -> Sequence[Block]:
+        if not self.operations:
+            return [Text(line("Nothing has been done in this project yet."))]
+        rows = []
+        for operation in self.operations:
+            undone = operation["undone"]
+            rows.append(
+                (
+                    line(Span(operation["id"], "strong")),
+                    line(Span(shorter_time(operation["time"]), "dim")),
+                    line(operation["command"]),
+                    line(plural(operation["files"], "file")),
+                    line(Span(operation["summary"], "dim" if undone else ""), Span(" (undone)" if undone else "", "dim")),
+                )
+            )
+        return [Table(tuple(rows), ("Id", "When (UTC)", "Command", "Files", "What"))]
+
+
+def shorter_time(time: str) -> str:
+    """ISO 8601 to the second, with a space: ``2026-11-23 12:16:07``."""
+    return time[:19].replace("T", " ")
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

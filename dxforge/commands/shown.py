@@ -1,0 +1,55 @@
+"""How foreign text (file names, file contents, versions) is shown, so that it can neither act nor deceive."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+_SURROGATE_BYTES = range(0xDC80, 0xDD00)
+# One escape sequence of `shown`, for reading it back.
+_ESCAPED = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+
+
+def shown(text: str) -> str:
+    """``text`` on one line: control, bidirectional and invisible characters and undecodable bytes as ``\\x1b``.
+
+    Covers terminal escapes, "trojan source" and separators that would break a table.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
+def shown_line(text: str) -> str:
+    """A line of a file: as ``shown``, but tabs stay and the line's end goes."""
+    text = text.removesuffix("\n")
+    if text.isprintable():
+        return text
+    return "\t".join(shown(part) for part in text.split("\t"))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file or diff: ended by ``\\n`` alone, since everything else is content there."""
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def quoted(path: str) -> str:
+    """``path`` as it can be typed after ``dxforge diff``; what cannot be typed stays escaped, and is understood so."""
+    return shlex.quote(shown(path))
+
+
+def may_be_escaped(text: str) -> bool:
+    """Whether ``text`` could have been copied from our output where the real name holds what cannot be shown."""
+    return _ESCAPED.search(text) is not None
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code in _SURROGATE_BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
