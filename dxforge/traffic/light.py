@@ -55,6 +55,7 @@ SAME_CHANGE = "upstream made the change that you had made"
 OVERLAP = "your edit and the update overlap"
 BINARY = "you and upstream both changed this binary file"
 REMOVED_BUT_EDITED = "removed upstream, but you had edited it"
+BASE_LOST = "both changed, and the version that you had edited can no longer be had: compare the two yourself"
 SWAPPED = "a file on one side is a symlink or folder on the other"
 
 

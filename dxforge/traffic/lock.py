@@ -31,7 +31,8 @@ class PendingFile:
     ``path``, ``new_path`` and ``set_aside`` are relative to the package's folder. ``base`` is the file as the user last
     decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where there
     is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: the file there).
-    ``rejected`` are digests of hunks that the user has already refused.
+    ``rejected`` are digests of hunks that the user has already refused; ``candidates`` the places (relative too) that
+    upstream may have moved the file to, where they are alike and we do not guess.
     """
 
     path: str
@@ -41,16 +42,22 @@ class PendingFile:
     new_path: str | None = None
     set_aside: str | None = None
     rejected: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedPackage:
-    """A package's pin and its exceptions. ``files`` is kept for path packages: their old archive cannot be had again."""
+    """A package's pin and its exceptions.
+
+    ``files`` is kept for path packages: their old archive cannot be had again. ``leaving``: the package is gone from
+    ``dx.toml`` and only the files that still await a decision are left.
+    """
 
     pin: Pin
     pending: tuple[PendingFile, ...] = ()
     former: tuple[Pin, ...] = ()
     files: Tree | None = None
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ def loads(text: str | None, *, where: Path | str = "dx.lock") -> Lock:
 
 def _encode_package(package: LockedPackage) -> dict[str, Any]:
     data = _encode_pin(package.pin)
+    if package.leaving:
+        data["leaving"] = True
     if package.files is not None:
         data["files"] = {_escape(path): _encode_entry(entry) for path, entry in sorted(package.files.items())}
     former = {pin.sha256: pin for pin in package.former if any(item.former == pin.sha256 for item in package.pending)}
@@ -153,6 +162,8 @@ def _encode_pending(item: PendingFile) -> dict[str, Any]:
         data["set_aside"] = _escape(item.set_aside)
     if item.rejected:
         data["rejected"] = sorted(item.rejected)
+    if item.candidates:
+        data["candidates"] = [_escape(path) for path in item.candidates]
     return data
 
 
@@ -167,6 +178,7 @@ def _decode_package(data: dict[str, Any]) -> LockedPackage:
         pending=tuple(_decode_pending(item) for item in data.get("pending", ())),
         former=tuple(_decode_pin({"name": data["name"], **item}) for item in data.get("former", ())),
         files=None if files is None else {_unescape(path): _decode_entry(value) for path, value in files.items()},
+        leaving=data.get("leaving", False) is True,
     )
 
 
@@ -203,6 +215,7 @@ def _decode_pending(data: dict[str, Any]) -> PendingFile:
         new_path=_relative(data["new_path"]) if "new_path" in data else None,
         set_aside=_relative(data["set_aside"]) if "set_aside" in data else None,
         rejected=tuple(_text(item) for item in data.get("rejected", ())),
+        candidates=tuple(_relative(item) for item in data.get("candidates", ())),
     )
 
 

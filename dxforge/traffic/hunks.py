@@ -1,0 +1,127 @@
+"""A proposal in pieces: hunks with identities, taking some of them, and what they look like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+_CONTEXT_LINES = 3
+_JOINED_BY_LINES = 1
+"""Changes with at most this many unchanged lines between them are one hunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawHunk:
+    """Lines ``old_start`` to ``old_end`` (from 0, end excluded) of the old text become ``new`` lines.
+
+    ``digest`` identifies the hunk by what it removes and adds (16 hex digits): the same while those lines are the same,
+    wherever they move in the file. Equal hunks of one file are told apart by their order.
+    """
+
+    old_start: int
+    old_end: int
+    new_start: int
+    new_end: int
+    digest: str
+
+
+def split_lines(content: bytes) -> list[bytes]:
+    """Lines with their ends, by line feed only (as diffs count them)."""
+    lines = content.split(b"\n")
+    ended = [line + b"\n" for line in lines[:-1]]
+    return [*ended, lines[-1]] if lines[-1] else ended
+
+
+def find_hunks(old: bytes, new: bytes) -> list[RawHunk]:
+    """The pieces in which ``new`` differs from ``old``, in order."""
+    import pygit2
+
+    patch = pygit2.Patch.create_from(old, new, context_lines=0, interhunk_lines=_JOINED_BY_LINES)
+    old_lines, new_lines = split_lines(old), split_lines(new)
+    found: list[RawHunk] = []
+    seen: dict[bytes, int] = {}
+    for hunk in patch.hunks:
+        # A range of no lines names the line before it.
+        old_start = hunk.old_start - 1 if hunk.old_lines else hunk.old_start
+        new_start = hunk.new_start - 1 if hunk.new_lines else hunk.new_start
+        old_end, new_end = old_start + hunk.old_lines, new_start + hunk.new_lines
+        key = b"".join(old_lines[old_start:old_end]) + b"\0" + b"".join(new_lines[new_start:new_end])
+        seen[key] = seen.get(key, -1) + 1
+        digest = hashlib.sha256(key + b"\0%d" % seen[key]).hexdigest()[:16]
+        found.append(
+            RawHunk(old_start=old_start, old_end=old_end, new_start=new_start, new_end=new_end, digest=digest)
+        )
+    return found
+
+
+def take_hunks(old: bytes, new: bytes, hunks: Sequence[RawHunk], chosen: Collection[str]) -> bytes:
+    """``old`` with only the ``chosen`` hunks (digests) of ``hunks`` made new."""
+    old_lines, new_lines = split_lines(old), split_lines(new)
+    result: list[bytes] = []
+    position = 0
+    for hunk in hunks:
+        if hunk.digest in chosen:
+            result += old_lines[position : hunk.old_start]
+            result += new_lines[hunk.new_start : hunk.new_end]
+            position = hunk.old_end
+    result += old_lines[position:]
+    # A last line without its line feed may no longer be the last one.
+    for number, line in enumerate(result[:-1]):
+        if not line.endswith(b"\n"):
+            result[number] = line + b"\n"
+    return b"".join(result)
+
+
+def show_hunk(old: bytes, new: bytes, hunk: RawHunk) -> tuple[str, tuple[str, ...]]:
+    """The hunk's ``@@`` line and its lines with a little context, decoded for people."""
+    old_lines, new_lines = split_lines(old), split_lines(new)
+    before = old_lines[max(0, hunk.old_start - _CONTEXT_LINES) : hunk.old_start]
+    after = old_lines[hunk.old_end : hunk.old_end + _CONTEXT_LINES]
+    removed, added = old_lines[hunk.old_start : hunk.old_end], new_lines[hunk.new_start : hunk.new_end]
+    around = len(before) + len(after)
+    header = (
+        f"@@ -{_range(hunk.old_start - len(before), len(removed) + around)} "
+        f"+{_range(hunk.new_start - len(before), len(added) + around)} @@"
+    )
+    marked = [(" ", before), ("-", removed), ("+", added), (" ", after)]
+    return header, tuple(mark + line.decode("utf-8", "replace") for mark, lines in marked for line in lines)
+
+
+def _range(start: int, length: int) -> str:
+    first = start + 1 if length else start
+    return str(first) if length == 1 else f"{first},{length}"
+
+
+def unified_diff(old: bytes | None, new: bytes | None, path: str) -> str:
+    """A unified diff for people (undecodable bytes replaced); "" where equal, one line where binary."""
+    if old == new:
+        return ""
+    import pygit2
+
+    patch = pygit2.Patch.create_from(old or b"", new or b"", old_as_path=path, new_as_path=path)
+    body = patch.data.decode("utf-8", "replace")
+    if patch.delta.is_binary:
+        return f"Binary files a/{path} and b/{path} differ\n"
+    lines = body.split("\n")
+    start = next((number for number, line in enumerate(lines) if line.startswith("@@ ")), len(lines))
+    names = f"--- {'a/' + path if old is not None else '/dev/null'}\n+++ {'b/' + path if new is not None else '/dev/null'}\n"
+    return names + "\n".join(lines[start:])
+
+
+def syntax_problem(path: str, content: bytes) -> str:
+    """Why ``content`` would not compile as Python ("" where it would, or is no ``.py`` file)."""
+    if not path.endswith(".py"):
+        return ""
+    import ast
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(content, filename=path)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
+    except (ValueError, RecursionError, MemoryError) as error:
+        return str(error) or type(error).__name__
+    return ""

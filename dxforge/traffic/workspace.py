@@ -1,0 +1,218 @@
+"""One look at a project: configuration, lock, and each package's three sides. Reads everything, writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dxforge.errors import ApplyError, ChangedMeanwhileError, SourceError
+from dxforge.files import read_entry, write_error
+from dxforge.sources.model import Package
+from dxforge.store.tree import Entry, Tree
+from dxforge.traffic.judge import Readers
+from dxforge.traffic.local import Index, Scan, load_index, local_entries, make_index, now_ns, save_index, scan
+from dxforge.traffic.lock import Lock, LockedPackage
+from dxforge.traffic.plan import Given
+from dxforge.traffic.shelf import LazyPackage, Shelf
+
+if TYPE_CHECKING:
+    from dxforge.config.model import Config, OnYellow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A package's folder as it was found at one moment."""
+
+    name: str
+    folder: Path
+    prefix: str
+    found: Scan
+    looked_ns: int
+    index: Index | None
+
+
+class Indexes:
+    """The stat caches in ``.dx/index``, kept in memory while their files do not change."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "index"
+        self._memory: dict[str, tuple[int, Index]] = {}
+
+    def get(self, name: str) -> Index | None:
+        """The package's index, None where there is none."""
+        try:
+            stamp = (self._folder / f"{name}.json").stat().st_mtime_ns
+        except OSError:
+            return None
+        known = self._memory.get(name)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        index = load_index(self._folder / f"{name}.json")
+        if index is not None:
+            self._memory[name] = (stamp, index)
+        return index
+
+    def put(self, name: str, index: Index | None) -> None:
+        """Save the package's index; None forgets it."""
+        path = self._folder / f"{name}.json"
+        self._memory.pop(name, None)
+        if index is None:
+            path.unlink(missing_ok=True)
+            return
+        save_index(path, index)
+        try:
+            self._memory[name] = (path.stat().st_mtime_ns, index)
+        except OSError:
+            return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """What planning and reviewing read from."""
+
+    config: Config
+    lock: Lock
+    shelf: Shelf
+    indexes: Indexes
+
+    def look(self, name: str) -> Look:
+        """Look at a package's folder now.
+
+        Raises:
+            ApplyError: something that is no folder is in its place.
+        """
+        prefix = f"{self.config.packages_dir}/{name}"
+        folder = self.config.packages_path / name
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise ApplyError(
+                "something that is not a folder is where the package should be",
+                where=prefix,
+                hint="Move it away and run the command again",
+            )
+        looked = now_ns()
+        try:
+            found = scan(folder)
+        except OSError as error:
+            raise write_error(error, error.filename or folder, "cannot be read") from error
+        return Look(name=name, folder=folder, prefix=prefix, found=found, looked_ns=looked, index=self.indexes.get(name))
+
+    def untouched(self, look: Look) -> bool:
+        """Whether the stat cache alone proves that every file is the locked archive's and nothing is pending."""
+        locked = self.lock.packages.get(look.name)
+        index = look.index
+        return (
+            locked is not None
+            and index is not None
+            and index.clean is not None
+            and not locked.pending
+            and not locked.leaving
+            and index.sha256 == locked.pin.sha256
+            and index.clean == look.found.files
+            and not look.found.special
+        )
+
+    def base_tree(self, look: Look) -> Tree:
+        """The locked archive's files."""
+        locked = self.lock.packages.get(look.name)
+        if locked is None:
+            return {}
+        if look.index is not None and look.index.sha256 == locked.pin.sha256:
+            return look.index.tree
+        return self.shelf.tree(locked.pin, locked.files)
+
+    def locked_package(self, look: Look) -> Package | None:
+        """The locked archive; opened only when a content is wanted."""
+        locked = self.lock.packages.get(look.name)
+        if locked is None or locked.leaving:
+            return None
+        return LazyPackage(locked.pin, self.base_tree(look), self.shelf)
+
+    def given(self, look: Look, incoming: Package | None, *, on_yellow: OnYellow) -> Given:
+        """Everything that the plan for one package depends on."""
+        locked = self.lock.packages.get(look.name)
+        base_tree = self.base_tree(look)
+        tree = incoming.tree if incoming is not None else {}
+        wanted = {*base_tree, *tree}
+        for item in locked.pending if locked is not None else ():
+            wanted |= {item.path, item.set_aside or item.path, item.new_path or item.path}
+        same = locked is not None and look.index is not None and look.index.sha256 == locked.pin.sha256
+        local = local_entries(look.folder, look.found, look.index, wanted)
+        return Given(
+            name=look.name,
+            prefix=look.prefix,
+            locked=locked,
+            base_tree=base_tree,
+            incoming=incoming,
+            found=look.found,
+            local=local,
+            readers=self.readers(look, local, incoming),
+            said=look.index.said if same and look.index is not None else frozenset(),
+            review=self.config.traffic.review,
+            on_yellow=on_yellow,
+        )
+
+    def readers(self, look: Look, local: Mapping[str, Entry], incoming: Package | None) -> Readers:
+        """How to read a package's three sides."""
+        locked = self.lock.packages.get(look.name)
+
+        def read_base(paths: Collection[str]) -> dict[str, bytes]:
+            return self._bases(locked, paths) if locked is not None else {}
+
+        def read_local(paths: Collection[str]) -> dict[str, bytes]:
+            return {path: read_unchanged(look.folder / path, local[path]) for path in paths}
+
+        def read_incoming(paths: Collection[str]) -> dict[str, bytes]:
+            return dict(incoming.read(set(paths))) if incoming is not None and paths else {}
+
+        return Readers(base=read_base, local=read_local, incoming=read_incoming)
+
+    def _bases(self, locked: LockedPackage, paths: Collection[str]) -> dict[str, bytes]:
+        """Base contents, each from the archive that it was last decided on; those that are lost are left out."""
+        pending = {item.path: item for item in locked.pending}
+        former = {pin.sha256: pin for pin in (*locked.former, locked.pin)}
+        wanted: dict[str, set[str]] = {}
+        for path in paths:
+            item = pending.get(path)
+            sha256 = item.former if item is not None else locked.pin.sha256
+            if sha256:
+                wanted.setdefault(sha256, set()).add(path)
+        contents: dict[str, bytes] = {}
+        for sha256, names in wanted.items():
+            pin = former.get(sha256)
+            if pin is None:
+                continue
+            try:
+                package = self.shelf.package(pin)
+            except SourceError:
+                if pin.kind != "path":  # only a folder's past can be gone for good
+                    raise
+                continue
+            contents.update(package.read({name for name in names if name in package.tree}))
+        return contents
+
+    def remember(self, look: Look, package: Package, *, said: frozenset[str]) -> None:
+        """Bring a package's stat cache up to date with what is on disk now."""
+        fresh = dataclasses.replace(look, found=scan(look.folder), looked_ns=now_ns())
+        try:
+            local = local_entries(fresh.folder, fresh.found, look.index, set(package.tree))
+        except ChangedMeanwhileError:
+            return
+        index = make_index(package.pin.sha256, package.tree, fresh.found, local, looked_ns=fresh.looked_ns, said=said)
+        self.indexes.put(look.name, index)
+
+
+def read_unchanged(path: Path, expected: Entry) -> bytes:
+    """The content of a file that must still be what it was when it was looked at.
+
+    Raises:
+        ChangedMeanwhileError: it is not.
+    """
+    found = read_entry(path)
+    if found is None or found[0] != expected:
+        raise ChangedMeanwhileError(
+            "it changed while it was being read", where=str(path), hint="Nothing was changed; run the command again"
+        )
+    return found[1]
