@@ -16,12 +16,13 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dxforge.errors import ApplyError, DxForgeError, WriteError
+from dxforge.errors import ApplyError, ChangedMeanwhileError, DxForgeError, WriteError
 from dxforge.events import EventBus, Notice, Progress
 from dxforge.files import (
     atomic_write,
@@ -101,6 +102,10 @@ class Record:
         """Where write ``number`` keeps what is not in the tree."""
         return self.folder / "files" / str(number)
 
+    def after(self, number: int) -> Path:
+        """A copy of what write ``number`` wrote, where no archive has it."""
+        return self.folder / "after" / str(number)
+
     def tree_slot(self, number: int) -> Path:
         """The same for tree ``number``."""
         return self.folder / "trees" / str(number)
@@ -116,6 +121,9 @@ class Journal:
     packages_dir: str
     checkpoint: Callable[[str], None] = field(default=lambda _: None)
     """Called between any two steps; the crash tests kill the process here."""
+
+    staged_ns: int = 0
+    """When everything of the last operation had been staged."""
 
     @property
     def lock_file(self) -> Path:
@@ -183,9 +191,12 @@ class Journal:
                     continue
                 if write.content is None:
                     by_path[write.path] = (record.slot(number), write.after)
-                else:
-                    self._stage_one(record.slot(number), write.path, write.content, write.after)
-                    synced.append(record.slot(number))
+                    continue
+                self._stage_one(record.slot(number), write.path, write.content, write.after)
+                synced.append(record.slot(number))
+                # Kept for undo: what is in the tree by then may have been edited further.
+                (record.folder / "after").mkdir(exist_ok=True)
+                write_new(record.folder / "after" / str(number), write.content)
             for number, tree in enumerate(job.trees):
                 (record.folder / "trees").mkdir(exist_ok=True)
                 if not tree.created:
@@ -210,6 +221,7 @@ class Journal:
                 self.events.emit(Progress(phase="apply", done=total, total=total))
             self.checkpoint("staged")
             sync_tree(record.folder, synced)
+            self.staged_ns = time.time_ns()
             atomic_write(record.folder / "record.json", json.dumps(_encode(record)).encode())
             sync_folder(record.folder.parent)
         except OSError as error:
@@ -232,7 +244,7 @@ class Journal:
                 self.checkpoint(f"deleted {number}")
         for number, tree in enumerate(record.trees):
             if not tree.created:
-                self._guarded(tree.path, move_new, self._target(tree.path), record.tree_slot(number))
+                self._guarded(tree.path, self._displace_tree, record.tree_slot(number), tree)
                 self.checkpoint(f"removed tree {number}")
         self._prune(write.path for _, write in writes if write.after is None)
         self._prune(tree.path for tree in record.trees if not tree.created)
@@ -249,6 +261,17 @@ class Journal:
             if tree.created:
                 self._guarded(tree.path, self._place, record.tree_slot(number), self._target(tree.path))
                 self.checkpoint(f"created tree {number}")
+
+    def _displace_tree(self, slot: Path, tree: TreeWrite) -> None:
+        target = self._target(tree.path)
+        move_new(target, slot)
+        if not exact_tree(slot, tree.files):
+            move_new(slot, target)
+            raise ChangedMeanwhileError(
+                "a file in it changed while dxforge was about to remove it",
+                where=tree.path,
+                hint="Run the command again",
+            )
 
     def _place(self, slot: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

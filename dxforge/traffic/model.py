@@ -177,3 +177,29 @@ class Operation:
     summary: str
     files: int
     undone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageStatus:
+    """An installed package: ``edited`` files of the user's, ``pending`` ones that await a decision.
+
+    ``leaving``: gone from ``dx.toml``, but edited files still await a decision.
+    """
+
+    name: str
+    version: str
+    source: str
+    edited: int
+    pending: int
+    leaving: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "source": self.source,
+            "edited": self.edited,
+            "pending": self.pending,
+            "leaving": self.leaving,
+        }

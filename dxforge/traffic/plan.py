@@ -150,12 +150,17 @@ class _Planner:
         elif self._pending and given.locked is not None:
             # Leaving, but edited files await a decision: the entry stays until they are decided.
             locked = LockedPackage(pin=given.locked.pin, pending=tuple(self._pending), former=former, leaving=True)
+        trees: tuple[TreeWrite, ...] = ()
+        if locked is None and set(given.found.files) == self._deleted and not given.found.special:
+            trees = (TreeWrite(path=given.prefix, files={path: given.local[path] for path in self._deleted}, created=False),)
+            self._writes.clear()
         return PackagePlan(
             change=_package_change(given),
             changes=tuple(self._changes),
             locked=locked,
             incoming=given.incoming,
             writes=tuple(self._writes),
+            trees=trees if self._deleted else (),
             sources={path: tuple(targets) for path, targets in self._sources.items()},
             said=frozenset(self._said),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class LazyPackage:
-    """A package whose files are known, and whose archive is opened only when a content is wanted."""
+    """A package whose archive is opened only when its files are not known (``tree`` None), or a content is wanted."""
 
-    def __init__(self, pin: Pin, tree: Tree, shelf: Shelf) -> None:
+    def __init__(self, pin: Pin, tree: Tree | None, shelf: Shelf) -> None:
         self._pin, self._tree, self._shelf = pin, tree, shelf
 
     @property
@@ -35,6 +36,8 @@ class LazyPackage:
     @property
     def tree(self) -> Tree:
         """Its files."""
+        if self._tree is None:
+            self._tree = self._shelf.package(self._pin).tree
         return self._tree
 
     def read(self, paths: Collection[str] | None = None) -> Iterator[tuple[str, bytes]]:
@@ -64,12 +67,16 @@ class Shelf:
     def sources(self) -> Sources:
         """Where packages come from; made when first needed."""
         if self._sources is None:
-            from dxforge.sources.registry import Sources
-
-            self._sources = Sources(
-                self._config, self._environment, self.cache, self._events, offline=self._offline
-            )
+            self._sources = self.sources_for([spec.name for spec in self._config.packages])
         return self._sources
+
+    def sources_for(self, names: Collection[str]) -> Sources:
+        """Sources that know only the declarations of ``names``."""
+        from dxforge.sources.registry import Sources
+
+        packages = tuple(spec for spec in self._config.packages if spec.name in names)
+        config = dataclasses.replace(self._config, packages=packages)
+        return Sources(config, self._environment, self.cache, self._events, offline=self._offline)
 
     @property
     def cache(self) -> ArchiveStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dxforge.errors import ApplyError, ChangedMeanwhileError, SourceError
 from dxforge.files import read_entry, write_error
-from dxforge.sources.model import Package
+from dxforge.sources.model import Package, Pin
 from dxforge.store.tree import Entry, Tree
 from dxforge.traffic.judge import Readers
 from dxforge.traffic.local import Index, Scan, load_index, local_entries, make_index, now_ns, save_index, scan
@@ -20,6 +19,10 @@ from dxforge.traffic.shelf import LazyPackage, Shelf
 
 if TYPE_CHECKING:
     from dxforge.config.model import Config, OnYellow
+
+
+_CLOCK_NS = 10_000_000
+"""File times come from a clock that lags by up to a tick (4 ms on common kernels)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +126,11 @@ class Workspace:
             return look.index.tree
         return self.shelf.tree(locked.pin, locked.files)
 
-    def locked_package(self, look: Look) -> Package | None:
-        """The locked archive; opened only when a content is wanted."""
-        locked = self.lock.packages.get(look.name)
-        if locked is None or locked.leaving:
-            return None
-        return LazyPackage(locked.pin, self.base_tree(look), self.shelf)
+    def lazy(self, name: str, pin: Pin) -> Package:
+        """The locked archive of ``name``; opened only when its files are not known, or a content is wanted."""
+        index = self.indexes.get(name)
+        known = index is not None and index.sha256 == pin.sha256
+        return LazyPackage(pin, index.tree if known and index is not None else None, self.shelf)
 
     def given(self, look: Look, incoming: Package | None, *, on_yellow: OnYellow) -> Given:
         """Everything that the plan for one package depends on."""
@@ -193,15 +195,34 @@ class Workspace:
             contents.update(package.read({name for name in names if name in package.tree}))
         return contents
 
-    def remember(self, look: Look, package: Package, *, said: frozenset[str]) -> None:
-        """Bring a package's stat cache up to date with what is on disk now."""
-        fresh = dataclasses.replace(look, found=scan(look.folder), looked_ns=now_ns())
+    def remember(self, look: Look, package: Package, *, said: frozenset[str], staged_ns: int | None) -> None:
+        """Bring a package's stat cache up to date with what is on disk now.
+
+        Args:
+            look: the look that the plan was made from.
+            package: what the lock names now.
+            said: the deletions that the user has been told of.
+            staged_ns: where the whole folder has just appeared, the time when all of it had been written: files that
+                are older than that are the package's own and need not be read again.
+        """
+        looked = now_ns()
+        found = scan(look.folder)
+        index = look.index
+        if staged_ns is not None:
+            limit = staged_ns - _CLOCK_NS
+            seen = {
+                path: (stamp, package.tree[path])
+                for path, stamp in found.files.items()
+                if path in package.tree and stamp[0] < limit and stamp[1] < limit
+            }
+            index = Index(package.pin.sha256, package.tree, seen)
         try:
-            local = local_entries(fresh.folder, fresh.found, look.index, set(package.tree))
+            local = local_entries(look.folder, found, index, set(package.tree))
         except ChangedMeanwhileError:
-            return
-        index = make_index(package.pin.sha256, package.tree, fresh.found, local, looked_ns=fresh.looked_ns, said=said)
-        self.indexes.put(look.name, index)
+            return  # only a cache: the next run reads what it must
+        self.indexes.put(
+            look.name, make_index(package.pin.sha256, package.tree, found, local, looked_ns=looked, said=said)
+        )
 
 
 def read_unchanged(path: Path, expected: Entry) -> bytes:

@@ -1,0 +1,627 @@
+"""``TrafficManager``: the one door to packages, for Python, the command line and the notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import functools
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dxforge.errors import DxForgeError, LockfileError, ProjectError, UndoError, UsageError
+from dxforge.events import EventBus
+from dxforge.files import prepare_state_dir, project_lock, write_error
+from dxforge.traffic.journal import Job, Journal, Record, Write, read_text
+from dxforge.traffic.lock import archives_in, dumps, loads
+from dxforge.traffic.model import (
+    Action,
+    Change,
+    FileDiff,
+    InstallReport,
+    Operation,
+    PackageStatus,
+    TrafficLight,
+)
+
+if TYPE_CHECKING:
+    from dxforge.config.load import Environment
+    from dxforge.config.model import Config, OnYellow, PackageSpec
+    from dxforge.store.tree import Entry
+    from dxforge.traffic.install import Options, Plan
+    from dxforge.traffic.review import Matter, Outcome, Review
+    from dxforge.traffic.workspace import Indexes, Workspace
+
+T = TypeVar("T")
+
+
+class TrafficManager:
+    """Installs packages as source, merges updates into edits, and keeps what awaits a decision.
+
+    Cheap to make: nothing is read or written before the first call. Async methods do their blocking work in a thread;
+    cancelling one stops it between two steps and leaves the project as it was before or, past the commit, as after.
+    One process writes to a project at a time; others wait for ``DXFORGE_LOCK_WAIT_S`` seconds (30).
+
+    Args:
+        root: the project's folder. It needs a ``dx.toml`` for everything but ``analyze_traffic_safety`` and
+            ``install_package`` (which makes one).
+        events: where progress and notices go.
+    """
+
+    def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
+        self.root = Path(root).absolute()
+        self.events = events or EventBus()
+        self._indexes: Indexes | None = None
+
+    # ---- installing
+
+    async def plan(
+        self,
+        names: Collection[str] = (),
+        *,
+        upgrade: bool = False,
+        locked: bool = False,
+        offline: bool = False,
+        on_yellow: OnYellow | None = None,
+    ) -> Plan:
+        """Decide what an install would do; writes nothing into the project (downloads go into the user's cache).
+
+        Args:
+            names: only these packages of ``dx.toml`` (none: all).
+            upgrade: take the newest versions that ``dx.toml`` allows, not the locked ones.
+            locked: refuse to change ``dx.lock``.
+            offline: use only what is in the cache.
+            on_yellow: what to do with Yellow; ``dx.toml``'s setting where None.
+
+        Raises:
+            DxForgeError: any of the tree in ``errors.py``; the project is as it was.
+        """
+        options = _options(names, upgrade, locked, offline, on_yellow)
+        return await self._in_thread(lambda check: self._plan(options, check=check))
+
+    async def apply(self, plan: Plan) -> InstallReport:
+        """Carry out exactly ``plan``.
+
+        Raises:
+            ChangedMeanwhileError: the project is no longer as it was when the plan was made; nothing was changed.
+        """
+        return await self._in_thread(lambda check: self._with_lock(lambda: self._apply(plan, check)))
+
+    async def install_all_dependencies(
+        self,
+        names: Collection[str] = (),
+        *,
+        upgrade: bool = False,
+        locked: bool = False,
+        offline: bool = False,
+        on_yellow: OnYellow | None = None,
+    ) -> InstallReport:
+        """Install what ``dx.toml`` declares: plan and apply in one, under the project's lock.
+
+        Arguments and errors are those of :meth:`plan`.
+        """
+        options = _options(names, upgrade, locked, offline, on_yellow)
+        return await self._install(lambda check: self._plan(options, check=check))
+
+    async def install_package(
+        self,
+        name: str,
+        version: str | None = None,
+        *,
+        upgrade: bool = False,
+        locked: bool = False,
+        offline: bool = False,
+        on_yellow: OnYellow | None = None,
+    ) -> InstallReport:
+        """Install one package of the Python index, declaring it in ``dx.toml`` where that does not yet.
+
+        Args:
+            name: as in ``dx.toml``.
+            version: an exact version or a PEP 440 specifier. Where ``dx.toml`` declares the package and allows an exact
+                version, only ``dx.lock`` changes; else ``dx.toml`` does.
+            upgrade, locked, offline, on_yellow: as in :meth:`plan`.
+        """
+        options = _options((name,), upgrade, locked, offline, on_yellow)
+        return await self._install(lambda check: self._plan_package(name, version, options, check))
+
+    async def add(
+        self,
+        spec: PackageSpec,
+        *,
+        locked: bool = False,
+        offline: bool = False,
+        on_yellow: OnYellow | None = None,
+    ) -> InstallReport:
+        """Declare a package in ``dx.toml`` (comments and order stay) and install it, as one operation."""
+        options = _options((spec.name,), False, locked, offline, on_yellow)
+        return await self._install(lambda check: self._plan_add(spec, options, check))
+
+    async def remove(self, name: str, *, on_yellow: OnYellow | None = None) -> InstallReport:
+        """Take a package out of ``dx.toml`` and its files away, by the same traffic light, as one operation."""
+        options = _options((name,), False, False, True, on_yellow)
+        return await self._install(lambda check: self._plan_remove(name, options, check))
+
+    async def _install(self, make_plan: Callable[[Callable[[], None]], Plan]) -> InstallReport:
+        def work(check: Callable[[], None]) -> InstallReport:
+            return self._with_lock(lambda: self._apply(make_plan(check), check))
+
+        return await self._in_thread(work)
+
+    def _plan(
+        self,
+        options: Options,
+        *,
+        command: str = "install",
+        config: Config | None = None,
+        config_write: Write | None = None,
+        removing: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Plan:
+        from dxforge.traffic.install import plan_install
+
+        lock_text = self._lock_text()
+        workspace = self._workspace(config=config, lock_text=lock_text, offline=options.offline)
+        return plan_install(
+            workspace,
+            options,
+            command=command,
+            lock_text=lock_text,
+            config_write=config_write,
+            removing=removing,
+            check=check,
+        )
+
+    def _plan_add(self, spec: PackageSpec, options: Options, check: Callable[[], None], command: str = "add") -> Plan:
+        from dxforge.config.edit import add_package, new_project
+        from dxforge.config.load import decode
+        from dxforge.traffic.install import text_write
+
+        before = self._config_text()
+        text = add_package(before if before is not None else new_project(self.root.name), spec)
+        config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
+        write = None if text == before else text_write("dx.toml", before, text)
+        return self._plan(options, command=command, config=config, config_write=write, check=check)
+
+    def _plan_remove(self, name: str, options: Options, check: Callable[[], None]) -> Plan:
+        from dxforge.config.edit import remove_package
+        from dxforge.config.load import decode
+        from dxforge.traffic.install import text_write
+
+        before = self._config_text()
+        if before is None:
+            raise _no_project(self.root)
+        text = remove_package(before, name)
+        config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
+        write = text_write("dx.toml", before, text)
+        return self._plan(
+            options, command="remove", config=config, config_write=write, removing=True, check=check
+        )
+
+    def _plan_package(self, name: str, version: str | None, options: Options, check: Callable[[], None]) -> Plan:
+        from dxforge.config.load import load_config
+        from dxforge.config.model import PyPISpec
+
+        config = load_config(self.root) if self._config_text() is not None else None
+        declared = next((spec for spec in config.packages if spec.name == name), None) if config is not None else None
+        if config is None or declared is None:
+            return self._plan_add(PyPISpec(name=name, version=_specifier(version)), options, check, "install")
+        if version is None:
+            return self._plan(options, check=check)
+        if not isinstance(declared, PyPISpec):
+            raise UsageError(
+                f"{name} does not come from the Python index, so a version cannot be chosen here",
+                where=str(config.file),
+                hint="Change its entry in dx.toml and install",
+            )
+        wanted = dataclasses.replace(declared, version=_specifier(version))
+        if not _allows(declared.version, version):
+            return self._plan_add(wanted, options, check, "install")
+        packages = tuple(wanted if spec is declared else spec for spec in config.packages)
+        return self._plan(options, config=dataclasses.replace(config, packages=packages), check=check)
+
+    def _apply(self, plan: Plan, check: Callable[[], None]) -> InstallReport:
+        if self._lock_text() != plan.lock_before:
+            raise LockfileError(
+                "it changed after the plan was made", where=str(self.root / "dx.lock"), hint="Run the command again"
+            )
+        check()
+        journal = self._journal()
+        record = journal.run(plan.job(), now=_now()) if plan.writes else None
+        workspace = self._workspace(lock_text=plan.lock_after)
+        for look, package in zip(plan.looks, plan.packages, strict=True):
+            if package.incoming is None:
+                workspace.indexes.put(look.name, None)
+                continue
+            appeared = any(tree.created for tree in package.trees)
+            staged_ns = journal.staged_ns if appeared else None
+            workspace.remember(look, package.incoming, said=package.said, staged_ns=staged_ns)
+        if record is not None:
+            self._keep_archives(workspace, journal)
+        report = plan.report(operation=record.id if record is not None else None, dry_run=False)
+        planned = {look.name for look in plan.looks}
+        rest = {
+            f"{workspace.config.packages_dir}/{name}/{item.path}"
+            for name, package in workspace.lock.packages.items()
+            if name not in planned
+            for item in package.pending
+        }
+        if rest:
+            more = [matter.change for matter in self._review(workspace).matters(rest)]
+            report = dataclasses.replace(report, pending=[*report.pending, *more])
+        return dataclasses.replace(report, notes=self._loaded(report.changes))
+
+    # ---- reviewing
+
+    def pending(self) -> list[Change]:
+        """Everything that awaits a decision, with its hunks, evaluated from what is on disk now."""
+        return [matter.change for matter in self._review(self._workspace()).matters()]
+
+    def diff(self, path: str) -> FileDiff:
+        """One package file from every side: my edits, theirs, and the proposal where one is pending.
+
+        Args:
+            path: from the project's root (or absolute).
+
+        Raises:
+            NotPendingError: neither pending nor a file of an installed package.
+        """
+        from dxforge.errors import NotPendingError
+        from dxforge.traffic.review import edit_diff
+
+        workspace = self._workspace()
+        review = self._review(workspace)
+        relative = self._relative(path)
+        try:
+            matters = review.choose([relative])
+        except NotPendingError:
+            found = edit_diff(workspace, relative)
+            if found is None:
+                raise
+            return found
+        return review.diff(matters[0])
+
+    def accept(
+        self, paths: str | Collection[str], hunks: Collection[str | int] | str | int | None = None
+    ) -> InstallReport:
+        """Take the proposal: for whole files, or chosen hunks of one file (the others stay undecided).
+
+        Args:
+            paths: from the project's root (or absolute): files, folders, globs.
+            hunks: ids as in :class:`Hunk`; only with exactly one file.
+
+        Returns:
+            What was decided in ``changes``; what is left in ``pending``.
+
+        Raises:
+            NotPendingError: nothing is pending there.
+            StaleHunkError: a hunk that is no longer there; nothing was changed.
+        """
+        return self._decide("accept", paths, hunks, lambda review, matter, chosen: review.accept(matter, chosen))
+
+    def reject(
+        self, paths: str | Collection[str], hunks: Collection[str | int] | str | int | None = None
+    ) -> InstallReport:
+        """Keep what is there: for whole files, or refuse chosen hunks of one file. Arguments as for :meth:`accept`."""
+        return self._decide("reject", paths, hunks, lambda review, matter, chosen: review.reject(matter, chosen))
+
+    def resolve(self, path: str, content: str | bytes) -> InstallReport:
+        """Decide on one file by giving its content."""
+        from dxforge.traffic.review import check_text
+
+        data = check_text(content)
+        return self._decide("resolve", path, None, lambda review, matter, _: review.resolve(matter, data), one=True)
+
+    def _decide(
+        self,
+        command: str,
+        paths: str | Collection[str],
+        hunks: Collection[str | int] | str | int | None,
+        decide: Callable[[Review, Matter, Collection[str] | None], Outcome],
+        *,
+        one: bool = False,
+    ) -> InstallReport:
+        wanted = [self._relative(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        chosen = None if hunks is None else [str(hunk) for hunk in ([hunks] if isinstance(hunks, str | int) else hunks)]
+
+        def work() -> InstallReport:
+            from dxforge.traffic.review import settled
+
+            lock_text = self._lock_text()
+            workspace = self._workspace(lock_text=lock_text)
+            review = self._review(workspace)
+            matters = review.choose(wanted)
+            if (one or chosen is not None) and len(matters) != 1:
+                raise UsageError(
+                    f"{len(matters)} files match, and hunks or a resolution belong to exactly one",
+                    where=", ".join(wanted),
+                    hint="Name one file",
+                )
+            outcomes = {(matter.name, matter.item.path): decide(review, matter, chosen) for matter in matters}
+            lock = settled(workspace.lock, outcomes)
+            writes = tuple(
+                write for outcome in outcomes.values() for write in (*outcome.writes, *outcome.asides)
+            )
+            job = Job(
+                command=command,
+                summary=_names([matter.change.path for matter in matters]),
+                writes=_distinct(writes),
+                lock_before=lock_text,
+                lock_after=dumps(lock),
+            )
+            journal = self._journal()
+            record = journal.run(job, now=_now())
+            after = self._workspace(lock_text=job.lock_after)
+            self._keep_archives(after, journal)
+            changes = [
+                _decided(matter.change, outcomes[(matter.name, matter.item.path)], command) for matter in matters
+            ]
+            left = [matter.change for matter in self._review(after).matters()]
+            return InstallReport(
+                changes=changes, pending=left, operation=record.id, notes=self._loaded(changes)
+            )
+
+        return self._with_lock(work)
+
+    # ---- going back
+
+    def undo(self) -> InstallReport:
+        """Take the last operation back (an undo too); later edits stay, or stop it where they overlap.
+
+        Raises:
+            UndoError: there is nothing to undo, or later edits are in the way; nothing was changed.
+        """
+
+        def work() -> InstallReport:
+            from dxforge.traffic.undo import undo_job, undone_changes
+
+            journal = self._journal()
+            record = journal.last()
+            if record is None:
+                raise UndoError("nothing has been done here yet", where=str(self.root), hint="See `dxforge log`")
+            job = undo_job(record, self.root, self._content_of(record))
+            undone = journal.run(job, now=_now())
+            changes = undone_changes(job)
+            pending: list[Change] = []
+            with contextlib.suppress(ProjectError):
+                workspace = self._workspace(lock_text=job.lock_after)
+                self._keep_archives(workspace, journal)
+                pending = [matter.change for matter in self._review(workspace).matters()]
+            return InstallReport(
+                changes=changes, pending=pending, operation=undone.id, notes=self._loaded(changes)
+            )
+
+        return self._with_lock(work)
+
+    def log(self) -> list[Operation]:
+        """What was done to this project, newest first (the last hundred operations)."""
+        from dxforge.traffic.undo import operations
+
+        return operations(self._journal().records()) if self._state.is_dir() else []
+
+    def _content_of(self, record: Record) -> Callable[[Entry], bytes | None]:
+        def find(entry: Entry) -> bytes | None:
+            workspace = self._workspace()
+            for text in (record.lock_after, record.lock_before):
+                for package in loads(text).packages.values():
+                    with contextlib.suppress(DxForgeError):
+                        archive = workspace.shelf.package(package.pin)
+                        for path, known in archive.tree.items():
+                            if known.oid == entry.oid:
+                                return next(iter(archive.read({path})))[1]
+            return None
+
+        return find
+
+    # ---- looking
+
+    def packages(self) -> list[PackageStatus]:
+        """Every installed package with how many of its files the user changed and how many await a decision."""
+        from dxforge.traffic.review import status_of
+
+        workspace = self._workspace()
+        return [status_of(workspace, name) for name in sorted(workspace.lock.packages)]
+
+    def analyze_traffic_safety(self, path: str | Path, new_content: str | bytes) -> TrafficLight:
+        """The light for one file, were ``new_content`` to come in.
+
+        Args:
+            path: from the project's root, or absolute; need not exist nor belong to a package.
+            new_content: what would be written; text is taken as UTF-8.
+
+        Returns:
+            Green where there is no such file or it is equal already; Yellow where no base is known and it differs; else
+            what the table says of the file's base, the file and the new content.
+        """
+        from dxforge.traffic.review import light_for
+
+        content = new_content.encode("utf-8", "surrogatepass") if isinstance(new_content, str) else new_content
+        workspace = None
+        with contextlib.suppress(ProjectError):
+            workspace = self._workspace()
+        return light_for(workspace, self.root, self._relative(str(path)), content)
+
+    # ---- the ground
+
+    @property
+    def _state(self) -> Path:
+        return self.root / ".dx"
+
+    def _lock_text(self) -> str | None:
+        try:
+            return read_text(self.root / "dx.lock")
+        except UnicodeDecodeError as error:
+            raise LockfileError(
+                "it is not UTF-8 text", where=str(self.root / "dx.lock"), hint="Restore it from version control"
+            ) from error
+        except OSError as error:
+            raise write_error(error, self.root / "dx.lock", "cannot be read") from error
+
+    def _config_text(self) -> str | None:
+        from dxforge.config.load import read_config_text
+
+        return read_config_text(self.root)
+
+    def _workspace(
+        self, *, lock_text: str | None = None, config: Config | None = None, offline: bool = False
+    ) -> Workspace:
+        from dxforge.config.load import load_config
+        from dxforge.traffic.shelf import Shelf
+        from dxforge.traffic.workspace import Indexes, Workspace
+
+        config = config or load_config(self.root)
+        text = lock_text if lock_text is not None else self._lock_text()
+        shelf = Shelf(config, self._environment(), self._state, self.events, offline=offline)
+        if self._indexes is None:
+            self._indexes = Indexes(self._state)
+        lock = loads(text, where=self.root / "dx.lock")
+        return Workspace(config=config, lock=lock, shelf=shelf, indexes=self._indexes)
+
+    def _review(self, workspace: Workspace) -> Review:
+        from dxforge.traffic.numbers import HunkNumbers
+        from dxforge.traffic.review import Review
+
+        return Review(workspace, HunkNumbers(self._state))
+
+    def _journal(self) -> Journal:
+        packages_dir = "src/dx_packages"
+        with contextlib.suppress(DxForgeError):
+            from dxforge.config.load import load_config
+
+            packages_dir = load_config(self.root).packages_dir
+        return Journal(self.root, self._state, self.events, packages_dir)
+
+    def _environment(self) -> Environment:
+        from dxforge.config.load import load_environment
+
+        return load_environment()
+
+    def _keep_archives(self, workspace: Workspace, journal: Journal) -> None:
+        pins = {
+            pin.sha256: pin
+            for package in workspace.lock.packages.values()
+            for pin in (package.pin, *package.former)
+        }
+        texts = [text for record in journal.records() for text in (record.lock_before, record.lock_after)]
+        workspace.shelf.keep(list(pins.values()), wanted={*pins, *archives_in(texts)})
+
+    def _loaded(self, changes: list[Change]) -> list[str]:
+        """A note about modules that this process still has from the old source."""
+        from dxforge.importer import loaded_from
+
+        written = (Action.CREATE, Action.UPDATE, Action.DELETE)
+        names = loaded_from([self.root / change.path for change in changes if change.action in written])
+        if not names:
+            return []
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return [f"still loaded from the old source: {shown}; restart the kernel, or reload them with importlib.reload"]
+
+    def _relative(self, path: str) -> str:
+        given = Path(path)
+        if given.is_absolute():
+            try:
+                return given.relative_to(self.root).as_posix()
+            except ValueError as error:
+                raise UsageError(
+                    "it lies outside the project", where=path, hint=f"Name a path below {self.root}"
+                ) from error
+        return path.replace("\\", "/").removeprefix("./")
+
+    def _with_lock(self, work: Callable[[], T]) -> T:
+        if not self.root.is_dir():
+            raise _no_project(self.root)
+        state = prepare_state_dir(self.root)
+        with project_lock(state, wait_s=self._environment().lock_wait_s, events=self.events):
+            self._journal().recover()
+            return work()
+
+    async def _in_thread(self, work: Callable[[Callable[[], None]], T]) -> T:
+        """Run ``work`` in a thread; cancelling stops it at its next check and waits until it has stopped."""
+        stop = threading.Event()
+
+        def check() -> None:
+            if stop.is_set():
+                raise _StoppedError
+
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(None, functools.partial(_run, work, check))
+        try:
+            outcome = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([future])
+            raise
+        return outcome
+
+
+class _StoppedError(BaseException):
+    """The caller was cancelled; never seen outside."""
+
+
+def _run(work: Callable[[Callable[[], None]], T], check: Callable[[], None]) -> T:
+    return work(check)
+
+
+def _options(
+    names: Collection[str], upgrade: bool, locked: bool, offline: bool, on_yellow: OnYellow | None
+) -> Options:
+    from dxforge.traffic.install import Options
+
+    wanted = frozenset([names] if isinstance(names, str) else names)
+    return Options(names=wanted, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
+
+
+def _specifier(version: str | None) -> str:
+    if version is None:
+        return ""
+    return version if version[:1] in "<>=!~" else f"=={version}"
+
+
+def _allows(specifier: str, version: str) -> bool:
+    """Whether ``version`` is an exact version that ``specifier`` allows."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return SpecifierSet(specifier).contains(Version(version), prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return False
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _no_project(root: Path) -> ProjectError:
+    return ProjectError("there is no dx.toml here", where=str(root), hint="Make one with `dxforge init`")
+
+
+def _names(paths: list[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{len(paths)} files"
+
+
+def _distinct(writes: tuple[Write, ...]) -> tuple[Write, ...]:
+    """One write per path: two renames may end at the same file only once."""
+    by_path = {write.path: write for write in writes}
+    if len(by_path) != len(writes):
+        seen: set[str] = set()
+        for write in writes:
+            if write.path in seen:
+                raise UsageError(
+                    "two of these changes end in the same file", where=write.path, hint="Decide on them one by one"
+                )
+            seen.add(write.path)
+    return writes
+
+
+def _decided(change: Change, outcome: Outcome, command: str) -> Change:
+    """A pending change as it reads once decided."""
+    write = next((write for write in outcome.writes if write.path == change.path), None)
+    action = Action.KEEP
+    if write is not None:
+        action = Action.DELETE if write.after is None else Action.CREATE if write.before is None else Action.UPDATE
+    said = {"accept": "accepted", "reject": "rejected", "resolve": "resolved"}[command]
+    partly = " in part" if outcome.left is not None else ""
+    return dataclasses.replace(change, action=action, reason=f"{said}{partly}: {change.reason}", hunks=())

@@ -1,0 +1,165 @@
+"""Undo: the job that takes the last operation back, later edits kept where that is possible."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dxforge.errors import UndoError
+from dxforge.files import read_entry
+from dxforge.store.tree import SYMLINK, Entry, blob_oid
+from dxforge.traffic.journal import Job, Record, TreeWrite, Write, exact_tree, read_text
+from dxforge.traffic.merge import merge3
+from dxforge.traffic.model import Action, Change, Operation, TrafficLight
+
+ContentOf = Callable[[Entry], bytes | None]
+"""A content by its entry, from the archives that the operation's locks name; None where none has it."""
+
+
+def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
+    """What takes ``record`` back.
+
+    A file that the user has edited since keeps the later edit: the operation is merged out of it. Where the two
+    overlap, nothing is undone.
+
+    Raises:
+        UndoError: later edits stand in the way, or ``dx.lock`` is another one by now.
+    """
+    if read_text(root / "dx.lock") != record.lock_after:
+        raise UndoError(
+            f"dx.lock is no longer as {record.command} left it (another branch, or an edit)",
+            where=str(root / "dx.lock"),
+            hint="Bring that dx.lock back, or copy what you need from " + str(record.folder),
+        )
+    writes: list[Write] = []
+    trees: list[TreeWrite] = []
+    blocked: list[str] = []
+    for number, write in enumerate(record.writes):
+        planned = _reverse(record, number, write, root, content_of)
+        if isinstance(planned, str):
+            blocked.append(planned)
+        elif planned is not None:
+            writes.append(planned)
+    for number, tree in enumerate(record.trees):
+        _reverse_tree(root, tree, writes, trees, blocked)
+    if blocked:
+        raise UndoError(
+            f"you have edited what {record.command} wrote, and the edits overlap with undoing it",
+            where=", ".join(blocked[:5]) + (f" and {len(blocked) - 5} more" if len(blocked) > 5 else ""),
+            hint="Nothing was changed; put these edits elsewhere first, then undo again",
+        )
+    reborn = {tree.path: number for number, tree in enumerate(record.trees) if not tree.created}
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for tree in trees:
+            if tree.created:
+                yield from _tree_contents(record.tree_slot(reborn[tree.path]), tree)
+
+    return Job(
+        command="undo",
+        summary=f"undid {record.command} ({record.id})",
+        writes=tuple(writes),
+        trees=tuple(trees),
+        lock_before=record.lock_after,
+        lock_after=record.lock_before,
+        contents=contents,
+        undoes=record.id,
+    )
+
+
+def _tree_contents(slot: Path, tree: TreeWrite) -> Iterator[tuple[str, bytes]]:
+    for path in tree.files:
+        found = read_entry(slot / path)
+        if found is not None:
+            yield f"{tree.path}/{path}", found[1]
+
+
+def _reverse(record: Record, number: int, write: Write, root: Path, content_of: ContentOf) -> Write | str | None:
+    """The write that takes one write back, None where nothing is to be done, or the path that blocks it."""
+    target = root / write.path
+    current = read_entry(target)
+    now = current[0] if current is not None else None
+    if now == write.before:
+        return None
+    before = b""
+    if write.before is not None:
+        saved = read_entry(record.slot(number))
+        if saved is None or saved[0] != write.before:
+            raise UndoError(
+                "the copy that was saved of it is gone or damaged",
+                where=write.path,
+                hint=f"See what is left in {record.folder}",
+            )
+        before = saved[1]
+    if now == write.after and (current is not None or not os.path.lexists(target)):
+        content = None if write.before is None else before
+        return Write(path=write.path, before=now, after=write.before, content=content)
+    if current is None or write.before is None or write.after is None:
+        return write.path
+    after = read_entry(record.after(number))
+    wrote = after[1] if after is not None else content_of(write.after)
+    if wrote is None or SYMLINK in (current[0].mode, write.before.mode, write.after.mode):
+        return write.path
+    merged = merge3(wrote, current[1], before, path=write.path)
+    if not merged.clean:
+        return write.path
+    entry = Entry(write.before.mode, blob_oid(merged.content), len(merged.content))
+    return Write(path=write.path, before=now, after=entry, content=merged.content)
+
+
+def _reverse_tree(root: Path, tree: TreeWrite, writes: list[Write], trees: list[TreeWrite], blocked: list[str]) -> None:
+    folder = root / tree.path
+    if not tree.created:
+        if os.path.lexists(folder):
+            blocked.append(tree.path)
+        else:
+            trees.append(TreeWrite(path=tree.path, files=tree.files, created=True))
+        return
+    if not folder.is_dir():
+        return
+    if exact_tree(folder, tree.files):
+        trees.append(TreeWrite(path=tree.path, files=tree.files, created=False))
+        return
+    for path, entry in tree.files.items():
+        found = read_entry(folder / path)
+        if found is not None and found[0] == entry:
+            writes.append(Write(path=f"{tree.path}/{path}", before=entry, after=None))
+        elif found is not None:
+            blocked.append(f"{tree.path}/{path}")
+
+
+def undone_changes(job: Job) -> list[Change]:
+    """What undo did, file by file."""
+    changes = []
+    for write in job.writes:
+        action = Action.CREATE if write.before is None else Action.DELETE if write.after is None else Action.UPDATE
+        changes.append(_change(write.path, action))
+    for tree in job.trees:
+        action = Action.CREATE if tree.created else Action.DELETE
+        changes += [_change(f"{tree.path}/{path}", action) for path in tree.files]
+    return changes
+
+
+def _change(path: str, action: Action) -> Change:
+    return Change(path=path, light=TrafficLight.GREEN, reason="put back as it was before", action=action)
+
+
+def operations(records: list[Record]) -> list[Operation]:
+    """The log, newest first."""
+    undone: set[str] = set()
+    found = []
+    for record in reversed(records):
+        if record.id not in undone and record.undoes is not None:
+            undone.add(record.undoes)
+        found.append(
+            Operation(
+                id=record.id,
+                time=record.time,
+                command=record.command,
+                summary=record.summary,
+                files=len(record.writes) + sum(len(tree.files) for tree in record.trees),
+                undone=record.id in undone,
+            )
+        )
+    return found
