@@ -56,6 +56,11 @@ class TrafficManager:
         self.events = events or EventBus()
         self._indexes: Indexes | None = None
 
+    async def recover(self) -> None:
+        """Take back what a killed process left half-done; does nothing where there is nothing."""
+        if (self._state / "journal").is_dir():
+            await self._in_thread(lambda check: self._with_lock(check))
+
     # ---- installing
 
     async def plan(
@@ -460,9 +465,10 @@ class TrafficManager:
             raise write_error(error, self.root / "dx.lock", "cannot be read") from error
 
     def _config_text(self) -> str | None:
-        from dxforge.config.load import read_config_text
+        from dxforge.config.load import read_text as read_config
 
-        return read_config_text(self.root)
+        file = self.root / "dx.toml"
+        return read_config(file) if file.is_file() else None
 
     def _workspace(
         self, *, lock_text: str | None = None, config: Config | None = None, offline: bool = False
