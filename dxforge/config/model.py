@@ -8,7 +8,10 @@ from typing import Literal
 
 ReviewMode = Literal["modified", "always"]
 OnYellow = Literal["ask", "keep", "accept", "fail"]
+RestartPolicy = Literal["never", "on-failure", "always"]
+OnOwnerExit = Literal["stop", "keep"]
 DEFAULT_PACKAGES_DIR = "src/dx_packages"
+DEFAULT_REMOTE = "file://.dx/remote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +87,95 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexConfig:
-    """``[index]``: addresses that override the environment's; empty = the ordinary configuration."""
+    """``[index]``: addresses that override the environment's; empty = the ordinary configuration.
 
-    pypi: str = ""
-    npm: str = ""
+    Not in the repr: an address that came from the environment may carry credentials.
+    """
+
+    pypi: str = field(default="", repr=False)
+    npm: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthConfig:
+    """How to tell that a tool is healthy: exactly one of ``http``, ``tcp``, ``exec`` and ``log`` is set."""
+
+    http: str = ""
+    """An address that answers with a status below 400."""
+    tcp: str = ""
+    """``host:port`` that accepts a connection."""
+    exec: tuple[str, ...] = ()
+    """A program and its arguments; exit status 0 is healthy."""
+    log: str = ""
+    """Text that a line of the tool's output contains once it is ready. Not a pattern."""
+    interval_s: float = 1.0
+    timeout_s: float = 5.0
+    failures: int = 3
+    """So many failures in a row make a healthy tool degraded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartConfig:
+    """What happens when a tool exits by itself: at most ``max`` restarts in a row."""
+
+    policy: RestartPolicy = "on-failure"
+    max: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopConfig:
+    """How a tool is stopped: ``signal`` (POSIX name), then after ``grace_s`` it is killed."""
+
+    signal: str = "SIGTERM"
+    grace_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolConfig:
+    """``[tools.<name>]``. ``binary_path`` and ``cwd`` as written, relative to the project's root ("" = the root)."""
+
+    name: str
+    binary_path: str
+    args: tuple[str, ...] = ()
+    """Of the long-running form only (contract)."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Names and values, in the order of the file."""
+    cwd: str = ""
+    priority: int = 0
+    dependencies: tuple[str, ...] = ()
+    """Names of tools. Not checked against ``[tools]``: tools are also registered from Python."""
+    health: HealthConfig | None = None
+    restart: RestartConfig = field(default_factory=RestartConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+    watch: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    on_owner_exit: OnOwnerExit = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepConfig:
+    """One of ``[[build.steps]]``. ``inputs`` are globs, ``outputs`` paths inside the project, both with ``/``."""
+
+    tool: str
+    args: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildConfig:
+    """``[build]``: the tools that must be running, and the steps in order."""
+
+    needs: tuple[str, ...] = ()
+    steps: tuple[StepConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteConfig:
+    """``[remote]``: where snapshots and build results go; ``file``, ``s3`` or ``r2`` (contract)."""
+
+    url: str = DEFAULT_REMOTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +191,10 @@ class Config:
     traffic: TrafficConfig = field(default_factory=TrafficConfig)
     limits: Limits = field(default_factory=Limits)
     index: IndexConfig = field(default_factory=IndexConfig)
+    tools: tuple[ToolConfig, ...] = ()
+    """In the order of the file."""
+    build: BuildConfig = field(default_factory=BuildConfig)
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
 
     @property
     def file(self) -> Path:
