@@ -156,10 +156,10 @@ def plan_install(
             if locked.pin != package.pin:
                 new_lock = new_lock.with_package(name, dataclasses.replace(locked, pin=package.pin))
             continue
-        plan = plan_package(workspace.given(look, package, on_yellow=on_yellow))
-        plans.append(plan)
+        decided = plan_package(workspace.given(look, package, on_yellow=on_yellow))
+        plans.append(decided)
         looks.append(look)
-        new_lock = new_lock.with_package(name, plan.locked)
+        new_lock = new_lock.with_package(name, decided.locked)
     _check_locked(lock, new_lock, options)
     lock_after = dumps(new_lock)
     if lock_after is not None and lock_text is not None and dumps(lock) == lock_after:

@@ -220,7 +220,7 @@ def _similar(edited: Tree, added: Tree, base: Reader, incoming: Reader) -> dict[
     import pygit2.enums
 
     repository, _ = memory_repository()
-    trees = []
+    trees: list[pygit2.Tree] = []
     numbered: list[list[str]] = []
     for side, (paths, reader) in enumerate(((list(edited), base), (list(added), incoming))):
         contents = reader(paths)
@@ -229,7 +229,7 @@ def _similar(edited: Tree, added: Tree, base: Reader, incoming: Reader) -> dict[
             # Names differ between the sides, so that libgit2 sees deletions and additions only.
             blob = repository.create_blob(contents[path])
             index.add(pygit2.IndexEntry(f"{side}{number:08}", blob, pygit2.enums.FileMode.BLOB))
-        trees.append(repository[index.write_tree(repository)])
+        trees.append(repository[index.write_tree(repository)].peel(pygit2.Tree))
         numbered.append(paths)
     diff = trees[0].diff_to_tree(trees[1])
     diff.find_similar(flags=pygit2.enums.DiffFind.FIND_RENAMES, rename_threshold=_SIMILARITY_PERCENT)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dxforge.errors import DxForgeError, LockfileError, ProjectError, UndoError, UsageError
+from dxforge.errors import DxForgeError, LockfileError, ProjectBusyError, ProjectError, UndoError, UsageError
 from dxforge.events import EventBus
 from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.traffic.journal import Job, Journal, Record, Write, read_text
@@ -57,9 +57,11 @@ class TrafficManager:
         self._indexes: Indexes | None = None
 
     async def recover(self) -> None:
-        """Take back what a killed process left half-done; does nothing where there is nothing."""
-        if (self._state / "journal").is_dir():
-            await self._in_thread(lambda check: self._with_lock(check))
+        """Take back what a killed process left half-done; a project that someone is working on is left alone."""
+        journal = self._state / "journal"
+        if journal.is_dir() and any(journal.iterdir()):
+            with contextlib.suppress(ProjectBusyError):
+                await self._in_thread(lambda check: self._with_lock(check, wait_s=0))
 
     # ---- installing
 
@@ -535,11 +537,12 @@ class TrafficManager:
                 ) from error
         return path.replace("\\", "/").removeprefix("./")
 
-    def _with_lock(self, work: Callable[[], T]) -> T:
+    def _with_lock(self, work: Callable[[], T], *, wait_s: float | None = None) -> T:
         if not self.root.is_dir():
             raise _no_project(self.root)
         state = prepare_state_dir(self.root)
-        with project_lock(state, wait_s=self._environment().lock_wait_s, events=self.events):
+        wait_s = self._environment().lock_wait_s if wait_s is None else wait_s
+        with project_lock(state, wait_s=wait_s, events=self.events):
             self._journal().recover()
             return work()
 

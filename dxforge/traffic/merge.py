@@ -114,7 +114,8 @@ def _merge_trees(texts: Mapping[str, Sides], file_flags: Any) -> dict[str, Merge
             # A prefix of its own per number: no name is a folder of another's.
             index.add(pygit2.IndexEntry(f"{number:08}", blob, pygit2.enums.FileMode.BLOB))
         trees.append(index.write_tree(repository))
-    merged = repository.merge_trees(*trees, flags=pygit2.enums.MergeFlag(0), file_flags=file_flags)
+    base, local, incoming = trees
+    merged = repository.merge_trees(base, local, incoming, flags=pygit2.enums.MergeFlag(0), file_flags=file_flags)
     conflicted = set()
     for ancestor, ours, theirs in merged.conflicts or ():
         conflicted |= {entry.path for entry in (ancestor, ours, theirs) if entry is not None}
@@ -164,8 +165,8 @@ def memory_repository() -> tuple[pygit2.Repository, Any]:
         def refresh_cb(self) -> None:
             """Nothing to read again."""
 
-        def __iter__(self) -> Iterator[str]:
-            return iter(self._objects)
+        def __iter__(self) -> Iterator[pygit2.Oid]:
+            return (pygit2.Oid(hex=oid) for oid in self._objects)
 
     objects = MemoryObjects()
     database = pygit2.Odb()
