@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 _CONTEXT_LINES = 3
@@ -33,19 +33,28 @@ def split_lines(content: bytes) -> list[bytes]:
     return [*ended, lines[-1]] if lines[-1] else ended
 
 
-def find_hunks(old: bytes, new: bytes) -> list[RawHunk]:
-    """The pieces in which ``new`` differs from ``old``, in order."""
+def find_edits(old: bytes, new: bytes, *, joined_by: int = 0) -> Iterator[tuple[int, int, int, int]]:
+    """Line ranges that differ: old start and end, new start and end (from 0, ends excluded), in order.
+
+    Args:
+        old, new: the texts.
+        joined_by: edits with at most this many unchanged lines between them count as one.
+    """
     import pygit2
 
-    patch = pygit2.Patch.create_from(old, new, context_lines=0, interhunk_lines=_JOINED_BY_LINES)
-    old_lines, new_lines = split_lines(old), split_lines(new)
-    found: list[RawHunk] = []
-    seen: dict[bytes, int] = {}
-    for hunk in patch.hunks:
+    for hunk in pygit2.Patch.create_from(old, new, context_lines=0, interhunk_lines=joined_by).hunks:
         # A range of no lines names the line before it.
         old_start = hunk.old_start - 1 if hunk.old_lines else hunk.old_start
         new_start = hunk.new_start - 1 if hunk.new_lines else hunk.new_start
-        old_end, new_end = old_start + hunk.old_lines, new_start + hunk.new_lines
+        yield old_start, old_start + hunk.old_lines, new_start, new_start + hunk.new_lines
+
+
+def find_hunks(old: bytes, new: bytes) -> list[RawHunk]:
+    """The pieces in which ``new`` differs from ``old``, in order."""
+    old_lines, new_lines = split_lines(old), split_lines(new)
+    found: list[RawHunk] = []
+    seen: dict[bytes, int] = {}
+    for old_start, old_end, new_start, new_end in find_edits(old, new, joined_by=_JOINED_BY_LINES):
         key = b"".join(old_lines[old_start:old_end]) + b"\0" + b"".join(new_lines[new_start:new_end])
         seen[key] = seen.get(key, -1) + 1
         digest = hashlib.sha256(key + b"\0%d" % seen[key]).hexdigest()[:16]

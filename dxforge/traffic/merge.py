@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dxforge.traffic.finer import merge_finely
+
 if TYPE_CHECKING:
     import pygit2
 
@@ -20,7 +22,7 @@ _BINARY_PROBE_BYTES = 8000
 class MergeResult:
     """Outcome of one merge. ``content`` is the merged file, empty where ``clean`` is False.
 
-    ``how`` says what made it clean where the plain line merge was not enough: "line-ends", "patience", "notebook".
+    ``how`` says what made it clean where the plain line merge was not enough: "line ends", "cell by cell", or one of ``finer.py``'s.
     """
 
     clean: bool
@@ -52,7 +54,7 @@ def merge_many(files: Mapping[str, Sides]) -> dict[str, MergeResult]:
 
     Notebooks are merged cell by cell where nbdime is installed and finds no conflict. Text whose sides differ in
     their line ends is merged without them, and the result gets the line ends of the side that changed them. Binary
-    contents never merge.
+    contents never merge. What libgit2's line merge calls a conflict is looked at more finely (``finer.py``).
 
     Args:
         files: path (its suffix chooses the way) -> the three contents.
@@ -82,24 +84,22 @@ def merge_many(files: Mapping[str, Sides]) -> dict[str, MergeResult]:
     for path, end in line_ends.items():
         result = results[path]
         if result.clean:
-            results[path] = MergeResult(clean=True, content=result.content.replace(b"\n", end), how="line-ends")
+            results[path] = MergeResult(clean=True, content=result.content.replace(b"\n", end), how=result.how or "line ends")
     return {path: results[path] for path in files}
 
 
 def _merge_texts(texts: Mapping[str, Sides]) -> dict[str, MergeResult]:
-    """Line merge with libgit2's default diff; what conflicts is tried again with the patience diff."""
-    import pygit2.enums
-
-    results = _merge_trees(texts, pygit2.enums.MergeFileFlag.DEFAULT)
-    again = {path: sides for path, sides in texts.items() if not results[path].clean}
-    if again:
-        for path, result in _merge_trees(again, pygit2.enums.MergeFileFlag.DIFF_PATIENCE).items():
-            if result.clean:
-                results[path] = MergeResult(clean=True, content=result.content, how="patience")
+    """Line merge by libgit2; what conflicts is looked at more finely."""
+    results = _merge_trees(texts)
+    for path, sides in texts.items():
+        if not results[path].clean:
+            finer = merge_finely(sides.base, sides.local, sides.incoming, path=path)
+            if finer is not None:
+                results[path] = MergeResult(clean=True, content=finer[0], how=finer[1])
     return results
 
 
-def _merge_trees(texts: Mapping[str, Sides], file_flags: Any) -> dict[str, MergeResult]:
+def _merge_trees(texts: Mapping[str, Sides]) -> dict[str, MergeResult]:
     if not texts:
         return {}
     import pygit2
@@ -115,7 +115,7 @@ def _merge_trees(texts: Mapping[str, Sides], file_flags: Any) -> dict[str, Merge
             index.add(pygit2.IndexEntry(f"{number:08}", blob, pygit2.enums.FileMode.BLOB))
         trees.append(index.write_tree(repository))
     base, local, incoming = trees
-    merged = repository.merge_trees(base, local, incoming, flags=pygit2.enums.MergeFlag(0), file_flags=file_flags)
+    merged = repository.merge_trees(base, local, incoming, flags=pygit2.enums.MergeFlag(0))
     conflicted = set()
     for ancestor, ours, theirs in merged.conflicts or ():
         conflicted |= {entry.path for entry in (ancestor, ours, theirs) if entry is not None}
@@ -221,4 +221,4 @@ def _merge_notebook(sides: Sides) -> MergeResult | None:
     if not indented:
         return None
     end = b"\n" if sides.local.endswith(b"\n") else b""
-    return MergeResult(clean=True, content=text.rstrip("\n").encode("utf-8") + end, how="notebook")
+    return MergeResult(clean=True, content=text.rstrip("\n").encode("utf-8") + end, how="cell by cell")
