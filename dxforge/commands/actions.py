@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dxforge.commands.grammar import Call
 from dxforge.commands.result import InitResult, LogResult, Result, TextResult
-from dxforge.errors import DxForgeError, ProjectError, UsageError
+from dxforge.errors import ProjectError, UsageError
 from dxforge.events import EventBus
 
 if TYPE_CHECKING:
-    from dxforge.commands.reports import DiffResult, OperationResult, ReviewResult, StatusResult
+    from dxforge.commands.reports import OperationResult
+    from dxforge.config.model import PackageSpec
     from dxforge.traffic.manager import TrafficManager
-    from dxforge.traffic.model import Change, FileDiff, InstallReport
+    from dxforge.traffic.model import FileDiff, InstallReport
 
 T = TypeVar("T")
 _SHOWN_DIFFS = 50
@@ -29,7 +30,7 @@ class Runner(Protocol):
         """The coroutine's result."""
 
 
-def run_here(root: Path, coroutine: Coroutine[Any, Any, T]) -> T:
+def run_here(_root: Path, coroutine: Coroutine[Any, Any, T]) -> T:
     """A fresh event loop in this thread, as a command line needs it."""
     import asyncio
 
@@ -69,7 +70,7 @@ class _Command:
 
     # -- without a project
 
-    def help(self, content: str) -> Result:
+    def help(self, *, content: str) -> Result:
         return TextResult(kind="help", content=content)
 
     def version(self) -> Result:
@@ -77,7 +78,7 @@ class _Command:
 
         return TextResult(kind="version", content=f"dxforge {version('dxforge')}")
 
-    def init(self, folder: Path, name: str | None) -> Result:
+    def init(self, *, folder: Path, name: str | None) -> Result:
         from dxforge.config.edit import new_project
         from dxforge.files import write_error, write_new
 
@@ -97,9 +98,7 @@ class _Command:
 
     # -- packages
 
-    def add(
-        self, requirements: Sequence[str], name: str | None, offline: bool, on_yellow: Any
-    ) -> Result:
+    def add(self, *, requirements: Sequence[str], name: str | None, offline: bool, on_yellow: Any) -> Result:
         from dxforge.config.edit import parse_requirement
 
         specs = [parse_requirement(requirement, name=name) for requirement in requirements]
@@ -110,7 +109,7 @@ class _Command:
 
         return self._operation("add", *self.session.run(manager.root, work()))
 
-    def remove(self, names: Sequence[str], on_yellow: Any) -> Result:
+    def remove(self, *, names: Sequence[str], on_yellow: Any) -> Result:
         manager = self._manager()
 
         async def work() -> list[InstallReport]:
@@ -120,6 +119,7 @@ class _Command:
 
     def install(
         self,
+        *,
         names: Sequence[str],
         dry_run: bool,
         upgrade: bool,
@@ -132,7 +132,7 @@ class _Command:
 
         async def work() -> InstallReport:
             if dry_run:
-                plan = await manager.plan(names, upgrade=upgrade, locked=locked, offline=offline)
+                plan = await manager.plan(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
                 return plan.report()
             return await manager.install_all_dependencies(
                 names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow
@@ -142,9 +142,8 @@ class _Command:
 
     # -- decisions
 
-    def review(self, paths: Sequence[str]) -> Result:
+    def review(self, *, paths: Sequence[str]) -> Result:
         from dxforge.commands.reports import ReviewResult
-
         from dxforge.commands.targets import pending_at
 
         manager = self._manager()
@@ -156,22 +155,20 @@ class _Command:
             diffs = {change.path: manager.diff(change.path) for change in pending[:_SHOWN_DIFFS]}
         return ReviewResult(pending=tuple(pending), diffs=diffs)
 
-    def diff(self, path: str) -> Result:
+    def diff(self, *, path: str) -> Result:
         from dxforge.commands.reports import DiffResult
         from dxforge.commands.targets import one_file
 
         manager = self._manager()
         return DiffResult(diff=manager.diff(one_file(path, manager.pending(), root=manager.root, cwd=self.session.cwd)))
 
-    def accept(self, paths: Sequence[str], every: bool, hunks: Sequence[str] | None) -> Result:
-        manager = self._manager()
-        return self._operation("accept", manager.accept(self._targets(manager, paths, every), hunks))
+    def accept(self, *, paths: Sequence[str], every: bool, hunks: Sequence[str] | None) -> Result:
+        return self._decision("accept", paths, hunks, every=every)
 
-    def reject(self, paths: Sequence[str], every: bool, hunks: Sequence[str] | None) -> Result:
-        manager = self._manager()
-        return self._operation("reject", manager.reject(self._targets(manager, paths, every), hunks))
+    def reject(self, *, paths: Sequence[str], every: bool, hunks: Sequence[str] | None) -> Result:
+        return self._decision("reject", paths, hunks, every=every)
 
-    def resolve(self, path: str, source: str) -> Result:
+    def resolve(self, *, path: str, source: str) -> Result:
         from dxforge.commands.targets import one_file
 
         manager = self._manager()
@@ -183,7 +180,7 @@ class _Command:
     def undo(self) -> Result:
         return self._operation("undo", self._manager().undo())
 
-    def log(self, limit: int | None) -> Result:
+    def log(self, *, limit: int | None) -> Result:
         operations = self._manager().log()
         return LogResult(operations=tuple(dataclasses.asdict(operation) for operation in operations[:limit]))
 
@@ -193,8 +190,10 @@ class _Command:
 
         manager = self._manager()
         config = load_config(manager.root)
-        packages = tuple(package.to_json() for package in manager.packages())
-        return StatusResult(project=config.name, packages=packages, pending=tuple(manager.pending()))
+        packages = [package.to_json() for package in manager.packages()]
+        installed = {package["name"] for package in packages}
+        packages += [_not_installed(spec) for spec in config.packages if spec.name not in installed]
+        return StatusResult(project=config.name, packages=tuple(packages), pending=tuple(manager.pending()))
 
     def doctor(self) -> Result:
         from dxforge.commands.doctor import examine
@@ -230,13 +229,18 @@ class _Command:
 
         return OperationResult(command=command, report=_merged(reports), strict=strict)
 
-    def _targets(self, manager: TrafficManager, paths: Sequence[str], every: bool) -> list[str]:
+    def _decision(self, command: str, paths: Sequence[str], hunks: Sequence[str] | None, *, every: bool) -> Result:
         from dxforge.commands.targets import pending_at
+        from dxforge.traffic.model import InstallReport
 
-        pending = manager.pending()
-        if every:
-            return [change.path for change in pending]
-        return [change.path for change in pending_at(paths, pending, root=manager.root, cwd=self.session.cwd)]
+        manager = self._manager()
+        chosen = manager.pending()
+        if not every:
+            chosen = pending_at(paths, chosen, root=manager.root, cwd=self.session.cwd)
+        elif not chosen:
+            return self._operation(command, InstallReport())
+        decide = manager.accept if command == "accept" else manager.reject
+        return self._operation(command, decide([change.path for change in chosen], hunks))
 
     def _content(self, source: str) -> bytes:
         if source == "-":
@@ -255,6 +259,13 @@ class _Command:
 
 def _project_name(root: Path) -> str:
     return root.resolve().name or "project"
+
+
+def _not_installed(spec: PackageSpec) -> dict[str, Any]:
+    from dxforge.config.model import GitSpec, NpmSpec, PathSpec, PyPISpec
+
+    kinds = {PyPISpec: "pypi", NpmSpec: "npm", PathSpec: "path", GitSpec: "git"}
+    return {"name": spec.name, "version": None, "source": kinds.get(type(spec), "url"), "edited": 0, "pending": 0}
 
 
 def _merged(reports: Sequence[InstallReport]) -> InstallReport:

@@ -78,9 +78,11 @@ def pending_blocks(changes: Sequence[Change]) -> list[Block]:
     for package, group in by_package(changes[:LISTED_AT_MOST]).items():
         if package:
             blocks.append(Text(line(Span(package, "strong"))))
-        blocks.extend((Table(change_rows(group, hunks=True), indent=1, whole=1), Gap()))
+        blocks.extend((Table(change_rows(group, hunks=True), indent=1), Gap()))
     if len(changes) > LISTED_AT_MOST:
-        blocks.extend((Text(line(f"… and {len(changes) - LISTED_AT_MOST} more; name a folder to see just its changes")), Gap()))
+        blocks.extend(
+            (Text(line(f"… and {len(changes) - LISTED_AT_MOST} more; name a folder to see just its changes")), Gap())
+        )
     return blocks
 
 

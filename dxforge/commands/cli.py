@@ -54,7 +54,7 @@ def run(args: Sequence[str]) -> int:
         # The reader has gone (`| head`): what was asked for is done, there is just no one to tell.
         _drop_stdout()
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort, so that no user meets a traceback
         return _unexpected(error, as_json=as_json)
 
 
@@ -67,7 +67,7 @@ def _execute(call: Call) -> Result:
     except FileNotFoundError as error:
         raise ProjectError("the current folder no longer exists", hint="Change to one that does") from error
     reporter = Reporter(sys.stderr, bars=_interactive(sys.stderr) and not call.options.quiet)
-    session = Session(cwd=cwd, program=PROGRAM, read_stdin=lambda: sys.stdin.buffer.read())
+    session = Session(cwd=cwd, program=PROGRAM, read_stdin=sys.stdin.buffer.read)
     unsubscribe = session.events.subscribe(reporter)
     try:
         return execute(call, session)
@@ -84,7 +84,7 @@ def _show(result: Result, *, as_json: bool) -> None:
     elif _interactive(sys.stdout):
         from dxforge.commands.terminal import console_for, print_view
 
-        print_view(result.view(detailed=result.verbose), console_for(sys.stdout))
+        print_view([*result.view(), *result.notice_blocks()], console_for(sys.stdout))
         sys.stdout.flush()
     else:
         _write(sys.stdout, result.text())

@@ -24,14 +24,14 @@ def complete(args: Sequence[str], incomplete: str, *, notebook: bool) -> list[st
     return [str(item.value) for item in shell.get_completions(list(args), incomplete) if item.type == "plain"]
 
 
-def command_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def command_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Commands, for ``help``."""
     from dxforge.commands.grammar import dxforge
 
     return [name for name in dxforge.list_commands(context) if name.startswith(incomplete)]
 
 
-def package_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def package_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Packages in ``dx.toml`` that the line does not name yet."""
     config = _config(context)
     if config is None:
@@ -40,7 +40,7 @@ def package_names(context: click.Context, parameter: click.Parameter, incomplete
     return [spec.name for spec in config.packages if spec.name.startswith(incomplete) and spec.name not in typed]
 
 
-def pending_paths(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+def pending_paths(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Pending files that the line does not name yet, relative to the current folder where that is how it starts."""
     from click.shell_completion import CompletionItem
 
@@ -59,7 +59,7 @@ def pending_paths(context: click.Context, parameter: click.Parameter, incomplete
     return items
 
 
-def hunk_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+def hunk_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Hunks of the one file that the line names."""
     from click.shell_completion import CompletionItem
 

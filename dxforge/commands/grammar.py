@@ -75,7 +75,7 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-class _Answer(Exception):
+class _Answer(Exception):  # noqa: N818 - no error
     """An option that is a question of its own (--help, --version) cuts parsing short."""
 
     def __init__(self, action: str, **arguments: Any) -> None:
@@ -90,21 +90,25 @@ def _note(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         context.find_root().obj[parameter.name] = value
 
 
-def _show_help(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def _show_help(context: click.Context, _parameter: click.Parameter, value: object) -> None:
     if value and not context.resilient_parsing:
         raise _Answer("help", content=context.get_help())
 
 
-def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def _show_version(context: click.Context, _parameter: click.Parameter, value: object) -> None:
     if value and not context.resilient_parsing:
         raise _Answer("version")
 
 
-def _shared_options(notebook: bool) -> list[click.Parameter]:
+def _shared_options(*, notebook: bool) -> list[click.Parameter]:
     options: list[click.Parameter] = [
-        click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_note, help="Print one JSON object."),
+        click.Option(
+            ["--json", "as_json"], is_flag=True, expose_value=False, callback=_note, help="Print one JSON object."
+        ),
         click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_note, help="Show every file."),
-        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_note, help="Show nothing but errors."),
+        click.Option(
+            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_note, help="Show nothing but errors."
+        ),
     ]
     if notebook:
         text = "Store the result in this variable."
@@ -122,14 +126,15 @@ def _shared_options(notebook: bool) -> list[click.Parameter]:
     return options
 
 
-_SHARED = {notebook: _shared_options(notebook) for notebook in (False, True)}
+_SHARED = {notebook: _shared_options(notebook=notebook) for notebook in (False, True)}
 
 
 class _Command(click.Command):
     """A command with the options that all share."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, add_help_option=False, **kwargs)
+        kwargs["add_help_option"] = False
+        super().__init__(*args, **kwargs)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *_SHARED[ctx.find_root().obj["notebook"]]]
@@ -146,7 +151,7 @@ class _Group(click.Group):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *_SHARED[ctx.find_root().obj["notebook"]]]
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return [name for names in SECTIONS.values() for name in names]
 
     def resolve_command(
@@ -156,10 +161,10 @@ class _Group(click.Group):
             unknown_command(args[0], self.list_commands(ctx), ctx.command_path)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for section, names in SECTIONS.items():
             with formatter.section(section):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(70)) for name in names])
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(68)) for name in names])
 
 
 def unknown_command(name: str, known: Sequence[str], program: str) -> NoReturn:
@@ -167,7 +172,7 @@ def unknown_command(name: str, known: Sequence[str], program: str) -> NoReturn:
     import difflib
 
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    program = program.split(" ")[0]
+    program = program.split(" ", 1)[0]
     hint = f"Did you mean `{program} {nearest[0]}`" if nearest else f"`{program} help` lists the commands"
     raise UsageError(f"no such command '{name}'", where=program, hint=hint)
 
@@ -181,7 +186,9 @@ Completion for your shell (bash, zsh, fish):
 """
 
 
-@click.group(cls=_Group, invoke_without_command=True, epilog=_EPILOG, context_settings={"max_content_width": _PROSE_WIDTH})
+@click.group(
+    cls=_Group, invoke_without_command=True, epilog=_EPILOG, context_settings={"max_content_width": _PROSE_WIDTH}
+)
 @click.option(
     "-C",
     "directory",
@@ -190,7 +197,9 @@ Completion for your shell (bash, zsh, fish):
     callback=_note,
     help="The project's folder. [default: the nearest one upward with a dx.toml]",
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 @click.pass_context
 def dxforge(context: click.Context) -> tuple[str, dict[str, Any]]:
     """Own your dependencies' source, and still get updates.
@@ -255,7 +264,10 @@ def add(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.package_names)
 @_on_yellow
 def remove(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Remove packages from dx.toml and the project; files that you edited stay for you to decide on."""
+    """Remove packages from dx.toml and the project.
+
+    Files that you edited stay, for you to decide on.
+    """
     return "remove", arguments
 
 
@@ -268,14 +280,20 @@ def remove(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_on_yellow
 @click.option("--strict", is_flag=True, help="Changes that await a decision are an error.")
 def install(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Bring the packages (or just NAMEs) to what dx.toml asks for, merging new versions into your edits."""
+    """Install what dx.toml asks for, merged into your edits.
+
+    All packages, or just NAMEs. Versions are those of dx.lock where it still fits; --upgrade takes the newest.
+    """
     return "install", arguments
 
 
 @dxforge.command()
 @_paths
 def review(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """List the changes that await your decision (all, or below PATHs); with -v, show them."""
+    """List the changes that await your decision.
+
+    All, or those that PATHs (files, folders or globs) name. With -v, show them in full.
+    """
     return "review", arguments
 
 
@@ -291,7 +309,10 @@ def diff(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_every
 @_hunks
 def accept(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Take the proposal for PATHs (files, folders or globs), or just some of its hunks."""
+    """Take the proposal, or some of its hunks.
+
+    PATHs are files, folders or globs, from the current folder or from the project's.
+    """
     return "accept", _decision(arguments)
 
 
@@ -300,7 +321,10 @@ def accept(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_every
 @_hunks
 def reject(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Keep mine for PATHs (files, folders or globs), or just against some hunks."""
+    """Keep your own version, or refuse some hunks.
+
+    PATHs are files, folders or globs, from the current folder or from the project's.
+    """
     return "reject", _decision(arguments)
 
 
@@ -308,13 +332,16 @@ def reject(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_path
 @click.option("--file", "source", required=True, metavar="F", help="The merged content; `-` reads standard input.")
 def resolve(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Settle PATH with a content of your own."""
+    """Settle a change with a content of your own."""
     return "resolve", arguments
 
 
 @dxforge.command()
 def undo(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Take the last operation back: files, dx.toml, dx.lock and the pending list."""
+    """Take the last operation back.
+
+    Files, dx.toml, dx.lock and the pending list are as before. Later edits of yours stay.
+    """
     return "undo", arguments
 
 
@@ -327,13 +354,13 @@ def log(**arguments: Any) -> tuple[str, dict[str, Any]]:
 
 @dxforge.command()
 def status(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Show packages, versions, what you changed and what is pending."""
+    """Show packages, your edits and what is pending."""
     return "status", arguments
 
 
 @dxforge.command()
 def doctor(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Check the project and its surroundings, and say what to do about each finding."""
+    """Check the project and its surroundings."""
     return "doctor", arguments
 
 

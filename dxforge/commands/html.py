@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from dxforge.commands.plain import diff_lines
+from dxforge.commands.layout import diff_lines
 from dxforge.commands.shown import shown
 from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Table, Text, diff_style
 
@@ -25,7 +25,7 @@ STYLE = """\
 .dxforge table th, .dxforge table td { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
   border: 0; background: none; white-space: normal; overflow-wrap: anywhere; }
 .dxforge table th { font-weight: 600; border-bottom: 1px solid var(--dx-line); }
-.dxforge table td.whole, .dxforge table th:first-child, .dxforge table td:first-child { overflow-wrap: normal; }
+.dxforge table th:first-child, .dxforge table td:first-child { overflow-wrap: normal; }
 .dxforge code { font-family: var(--dx-code); background: rgba(128, 128, 128, .12); color: inherit;
   padding: 0 .3em; border-radius: 3px; }
 .dxforge details { border: 1px solid var(--dx-line); border-radius: 4px; margin: .4em 0; padding: .3em .7em; }
@@ -37,7 +37,8 @@ STYLE = """\
 .dxforge .green { color: var(--dx-green); } .dxforge .yellow { color: var(--dx-yellow); }
 .dxforge .red { color: var(--dx-red); } .dxforge .dim { opacity: .7; } .dxforge .strong { font-weight: 600; }
 .dxforge .green, .dxforge .yellow, .dxforge .red { font-weight: 600; white-space: nowrap; }
-.dxforge pre .added { background: rgba(46, 160, 67, .18); } .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
+.dxforge pre .added { background: rgba(46, 160, 67, .18); }
+.dxforge pre .removed { background: rgba(248, 81, 73, .18); }
 .dxforge pre .hunk { background: rgba(56, 139, 253, .14); } .dxforge p { margin: .25em 0; }
 </style>"""
 
@@ -89,12 +90,7 @@ def _table(table: Table) -> str:
     rows = []
     if table.header:
         rows.append("<tr>" + "".join(f"<th>{escape(name)}</th>" for name in table.header) + "</tr>")
-    for row in table.rows:
-        cells = (
-            f'<td class="whole">{_line(cell)}</td>' if number == table.whole else f"<td>{_line(cell)}</td>"
-            for number, cell in enumerate(row)
-        )
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+    rows += ["<tr>" + "".join(f"<td>{_line(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
     return f"<table>{''.join(rows)}</table>"
 
 

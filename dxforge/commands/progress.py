@@ -88,7 +88,12 @@ class Reporter:
 
         from dxforge.commands.terminal import console_for
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         bars = Bars(*columns, console=console_for(self._stream), transient=True)
         bars.start()
         return bars

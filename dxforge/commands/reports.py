@@ -19,13 +19,15 @@ from dxforge.commands.changes import (
 from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, plural
 from dxforge.commands.shown import lines_of
 from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, light_span, line
-from dxforge.traffic.model import Change, FileDiff, InstallReport, PackageChange, TrafficLight
+from dxforge.traffic.model import Action, Change, FileDiff, InstallReport, PackageChange, TrafficLight
 
 if TYPE_CHECKING:
     from dxforge.errors import DxForgeError
 
 _SOURCES = {"pypi": "PyPI", "npm": "npm", "path": "path", "git": "git", "url": "url"}
-_DECIDED = {"accept": "Accepted", "reject": "Kept yours in", "resolve": "Resolved", "undo": "Put back"}
+_DECIDED = {"accept": "Accepted", "reject": "Kept yours:", "resolve": "Resolved"}
+_UNDONE = {Action.CREATE: "Brought back", Action.UPDATE: "Put back", Action.DELETE: "Took away", Action.KEEP: "Left"}
+_LISTED_AT_MOST = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -62,26 +64,34 @@ class OperationResult(Result):
             hint=f"Decide with `{self.program} review`, or run without --strict",
         )
 
+    @property
+    def _decides(self) -> bool:
+        return self.command in {*_DECIDED, "undo"}
+
     def summary(self) -> str:
         counts = self.report.counts
         lights = f"{counts.green} green, {counts.yellow} yellow, {counts.red} red"
         return f"{self.command}: {lights}; {len(self.report.pending)} pending"
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
         report = self.report
         blocks: list[Block] = []
-        if self.command in _DECIDED:
+        if self._decides:
             blocks.extend(self._decided())
         else:
             blocks.extend(self._installed())
-        if self.verbose and self.command not in _DECIDED:
+        if self.verbose and not self._decides:
             green = [change for change in report.changes if change.light is TrafficLight.GREEN]
             if green:
-                blocks.extend((Gap(), Table(change_rows(green, hunks=False), indent=1, whole=1)))
+                blocks.extend((Gap(), Table(change_rows(green, hunks=False), indent=1)))
         blocks.extend(Text(line(Span("note: ", "strong"), note)) for note in report.notes)
         if report.pending:
             word = "would await" if report.dry_run else ""
-            title = f"{plural(len(report.pending), 'change')} {word} your decision" if word else awaiting(len(report.pending))
+            title = (
+                f"{plural(len(report.pending), 'change')} {word} your decision"
+                if word
+                else awaiting(len(report.pending))
+            )
             blocks.extend((Gap(), Text(line(Span(title, "strong"))), Gap(), *pending_blocks(report.pending)))
             if not report.dry_run:
                 blocks.append(next_commands(report.pending, self.program))
@@ -93,29 +103,38 @@ class OperationResult(Result):
         report = self.report
         groups = by_package(report.changes)
         moves = {package.name: package for package in report.packages}
-        names = [*moves, *(name for name in groups if name not in moves)]
-        if not names:
-            return [Text(line("Nothing to do: every package is as dx.toml asks."))]
-        rows = []
-        for name in names:
-            move = moves.get(name)
-            source = _SOURCES.get(move.source, move.source) if move else ""
-            counts = light_counts(groups.get(name, []), dry_run=report.dry_run)
-            rows.append((line(Span(name, "strong")), _move(move), line(Span(source, "dim")), counts))
-        return [Table(tuple(rows), ("Package", "Version", "Source", "Files"))]
+        moving = [name for name, move in moves.items() if move.from_version != move.to_version]
+        names = [*moving, *(name for name in groups if name not in moving)]
+        still = len(moves) - sum(name in moves for name in names)
+        blocks: list[Block] = []
+        if names:
+            rows = [self._row(name, moves.get(name), groups.get(name, [])) for name in names]
+            blocks.append(Table(tuple(rows), ("Package", "Version", "Source", "Files")))
+        if still:
+            blocks.append(Text(line(f"{plural(still, 'package')} up to date.")))
+        elif not names:
+            blocks.append(Text(line("There are no packages in dx.toml yet.")))
+        return blocks
+
+    def _row(self, name: str, move: PackageChange | None, changes: Sequence[Change]) -> tuple[Line, ...]:
+        source = _SOURCES.get(move.source, move.source) if move else ""
+        counts = light_counts(changes, dry_run=self.report.dry_run)
+        return line(Span(name, "strong")), _move(move), line(Span(source, "dim")), counts
 
     def _decided(self) -> list[Block]:
-        verb = _DECIDED[self.command]
+        changes = self.report.changes
+        if not changes:
+            return [Text(line("Nothing to undo." if self.command == "undo" else "Nothing awaits a decision."))]
+        left = {change.path: len(change.hunks) for change in self.report.pending}
         blocks: list[Block] = []
-        for change in self.report.changes[:50]:
-            blocks.append(Text(line(f"{verb} ", Span(change.path, "strong"))))
-            if change.broken:
-                warning = Span(f"warning: it does not parse: {change.broken}", "red")
-                blocks.append(Text(line(warning), indent=1))
-        if len(self.report.changes) > 50:
-            blocks.append(Text(line(f"… and {len(self.report.changes) - 50} more")))
-        if not blocks:
-            blocks.append(Text(line(f"{self.command}: done")))
+        for change in changes if self.verbose else changes[:_LISTED_AT_MOST]:
+            verb = _UNDONE[change.action] if self.command == "undo" else _DECIDED[self.command]
+            part = f" in part, {plural(left[change.path], 'hunk')} left" if change.path in left else ""
+            blocks.append(Text(line(f"{verb} ", Span(change.path, "strong"), part)))
+            if change.broken and self.command == "accept":
+                blocks.append(Text(line(Span(f"warning: would not parse: {change.broken}", "red")), indent=1))
+        if len(changes) > _LISTED_AT_MOST and not self.verbose:
+            blocks.append(Text(line(f"… and {len(changes) - _LISTED_AT_MOST} more (-v lists them)")))
         return blocks
 
 
@@ -136,13 +155,18 @@ class ReviewResult(Result):
     def summary(self) -> str:
         return f"review: {len(self.pending)} pending"
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
+        if self.verbose and self.diffs:
+            return self.folding_view()
         if not self.pending:
             return [Text(line(light_span(TrafficLight.GREEN), "  Nothing awaits a decision."))]
+        title = Text(line(Span(awaiting(len(self.pending)), "strong")))
+        return [title, Gap(), *pending_blocks(self.pending), next_commands(self.pending, self.program)]
+
+    def folding_view(self) -> Sequence[Block]:
+        if not self.diffs:
+            return self.view()
         blocks: list[Block] = [Text(line(Span(awaiting(len(self.pending)), "strong"))), Gap()]
-        if not (detailed and self.diffs):
-            blocks.extend((*pending_blocks(self.pending), next_commands(self.pending, self.program)))
-            return blocks
         for package, group in by_package(self.pending).items():
             if package:
                 blocks.append(Text(line(Span(package, "strong"))))
@@ -175,9 +199,11 @@ class DiffResult(Result):
     def summary(self) -> str:
         return f"diff: {self.diff.change.light.value}, {plural(len(self.diff.change.hunks), 'hunk')}"
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
         change = self.diff.change
-        return [Text(line(*_title(change))), Gap(), *_sides(self.diff), file_commands(change, self.program)]
+        light, gap, path, *more = _title(change)
+        title = (Text(line(light, gap, path)), Text(line(*more)), Gap())
+        return [*title, *_sides(self.diff), file_commands(change, self.program)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -199,7 +225,7 @@ class StatusResult(Result):
     def summary(self) -> str:
         return f"status: {plural(len(self.packages), 'package')}, {len(self.pending)} pending"
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
         blocks: list[Block] = [Text(line("Project ", Span(self.project, "strong"))), Gap()]
         if not self.packages:
             add = Commands(((f"{self.program} add humanize", "a package of the Python index, as source you own"),))
@@ -225,7 +251,9 @@ class StatusResult(Result):
             line(version) if version else line(Span("not installed", "dim")),
             line(Span(_SOURCES.get(source, source), "dim")),
             line(plural(package["edited"], "file")) if package.get("edited") else line(Span("-", "dim")),
-            line(Span(plural(package["pending"], "file"), "yellow")) if package.get("pending") else line(Span("-", "dim")),
+            line(Span(plural(package["pending"], "file"), "yellow"))
+            if package.get("pending")
+            else line(Span("-", "dim")),
         )
 
 
@@ -258,6 +286,13 @@ def _sides(diff: FileDiff) -> list[Block]:
         blocks.append(Text(line("their version lies in ", Span(change.set_aside, "strong"))))
     if change.binary:
         blocks.append(Text(line("The file is binary: there is nothing to show line by line.")))
+    for name, meaning, text in (
+        ("my edits", "as installed → yours", diff.mine),
+        ("theirs", "as installed → new version", diff.theirs),
+    ):
+        if text:
+            title = line(Span(name, "strong"), Span(f" ({meaning})", "dim"))
+            blocks.append(Section(title, (Diff(tuple(lines_of(text))),)))
     if change.hunks:
         body: list[str] = []
         for hunk in change.hunks:
@@ -268,13 +303,6 @@ def _sides(diff: FileDiff) -> list[Block]:
     elif diff.proposal:
         title = line(Span("proposal", "strong"), Span(" (yours → proposed)", "dim"))
         blocks.append(Section(title, (Diff(tuple(lines_of(diff.proposal))),), opened=True))
-    for name, meaning, text in (
-        ("my edits", "as installed → yours", diff.mine),
-        ("theirs", "as installed → new version", diff.theirs),
-    ):
-        if text:
-            title = line(Span(name, "strong"), Span(f" ({meaning})", "dim"))
-            blocks.append(Section(title, (Diff(tuple(lines_of(text))),)))
     return blocks
 
 

@@ -39,9 +39,13 @@ class Result:
         """One line without addresses, absolute paths or times, so that it compares equal from run to run."""
         raise NotImplementedError
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
-        """What is shown; ``detailed`` where parts can be folded away."""
+    def view(self) -> Sequence[Block]:
+        """What is shown."""
         raise NotImplementedError
+
+    def folding_view(self) -> Sequence[Block]:
+        """What is shown where parts can be folded away."""
+        return self.view()
 
     def failure(self) -> DxForgeError | None:
         """The error that a notebook raises after showing this, where done is not good enough (``--strict``)."""
@@ -49,9 +53,9 @@ class Result:
 
     def text(self) -> str:
         """The whole result as plain text."""
-        from dxforge.commands.plain import plain
+        from dxforge.commands.layout import plain
 
-        return plain([*self.view(detailed=self.verbose), *self.notice_blocks()])
+        return plain([*self.view(), *self.notice_blocks()])
 
     def notice_blocks(self) -> list[Block]:
         """The notices as lines."""
@@ -66,9 +70,9 @@ class Result:
     def _repr_html_(self) -> str:
         from dxforge.commands.html import html
 
-        return html([*self.view(detailed=True), *self.notice_blocks()])
+        return html([*self.folding_view(), *self.notice_blocks()])
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/plain": self.text(), "text/html": self._repr_html_()}
 
 
@@ -85,7 +89,7 @@ class TextResult(Result):
     def summary(self) -> str:
         return self.kind
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
         return [Text(line(text)) for text in self.content.split("\n")]
 
     def _repr_html_(self) -> str:
@@ -109,7 +113,7 @@ class InitResult(Result):
     def summary(self) -> str:
         return f"init: {self.name}"
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
         from dxforge.commands.view import Commands, Gap
 
         where = "" if self.folder == "." else f" in {self.folder}"
@@ -133,7 +137,7 @@ class LogResult(Result):
     def summary(self) -> str:
         return f"log: {plural(len(self.operations), 'operation')}"
 
-    def view(self, *, detailed: bool) -> Sequence[Block]:
+    def view(self) -> Sequence[Block]:
         if not self.operations:
             return [Text(line("Nothing has been done in this project yet."))]
         rows = []
@@ -145,7 +149,9 @@ class LogResult(Result):
                     line(Span(shorter_time(operation["time"]), "dim")),
                     line(operation["command"]),
                     line(plural(operation["files"], "file")),
-                    line(Span(operation["summary"], "dim" if undone else ""), Span(" (undone)" if undone else "", "dim")),
+                    line(
+                        Span(operation["summary"], "dim" if undone else ""), Span(" (undone)" if undone else "", "dim")
+                    ),
                 )
             )
         return [Table(tuple(rows), ("Id", "When (UTC)", "Command", "Files", "What"))]

@@ -21,11 +21,13 @@ def shown(text: str) -> str:
 
 
 def shown_line(text: str) -> str:
-    """A line of a file: as ``shown``, but tabs stay and the line's end goes."""
+    """A line of a file: as ``shown``, but tabs stay, the newline goes, and a final carriage return is one sign."""
     text = text.removesuffix("\n")
     if text.isprintable():
         return text
-    return "\t".join(shown(part) for part in text.split("\t"))
+    # Every line of a CRLF file has one.
+    text, returned = (text[:-1], "␍") if text.endswith("\r") else (text, "")
+    return "\t".join(shown(part) for part in text.split("\t")) + returned
 
 
 def lines_of(text: str) -> list[str]:

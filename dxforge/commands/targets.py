@@ -18,10 +18,15 @@ def from_root(path: str, *, root: Path, cwd: Path) -> list[str]:
 
     Where ``path`` leads out of the project one way or the other, that reading is left out.
     """
+    if not path:
+        return []
     readings = []
     for folder in (cwd, root):
-        for start in (os.path.abspath(root), os.path.realpath(root)):
-            relative = os.path.relpath(os.path.normpath(os.path.join(folder, path)), start)
+        typed = os.path.normpath(os.path.join(folder, path))
+        # The project, or the way to it, may go through a symlink; a file that is one stays what it is.
+        real = os.path.join(os.path.realpath(os.path.dirname(typed)), os.path.basename(typed))
+        for target, start in ((typed, os.path.abspath(root)), (real, os.path.realpath(root))):
+            relative = os.path.relpath(target, start)
             if relative != ".." and not relative.startswith(f"..{os.sep}") and not os.path.isabs(relative):
                 readings.append(relative.replace(os.sep, "/"))
     return list(dict.fromkeys(readings))
@@ -59,7 +64,9 @@ def one_file(path: str, pending: Sequence[Change], *, root: Path, cwd: Path) -> 
     """
     found = _named(path, pending, root=root, cwd=cwd)
     if len(found) > 1:
-        raise UsageError(f"that names {len(found)} pending files, and one is needed", where=path, hint=f"Take {found[0]}")
+        raise UsageError(
+            f"that names {len(found)} pending files, and one is needed", where=path, hint=f"Take {found[0]}"
+        )
     if found:
         return found[0]
     for reading in from_root(path, root=root, cwd=cwd):
@@ -96,7 +103,9 @@ def _named(path: str, pending: Sequence[Change], *, root: Path, cwd: Path) -> li
 
 def _glob(name: str, pattern: str) -> bool:
     """As git's pathspecs: ``*`` spans folders, and ``**/`` may stand for none."""
-    return fnmatch.fnmatchcase(name, pattern) or ("**/" in pattern and fnmatch.fnmatchcase(name, pattern.replace("**/", "")))
+    return fnmatch.fnmatchcase(name, pattern) or (
+        "**/" in pattern and fnmatch.fnmatchcase(name, pattern.replace("**/", ""))
+    )
 
 
 def _not_pending(path: str, pending: Sequence[Change], *, root: Path, cwd: Path) -> NotPendingError:

@@ -41,12 +41,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells; ``header`` may be empty. The cells of column ``whole`` are never broken across lines."""
+    """Rows of as many cells each; ``header`` may be empty."""
 
     rows: tuple[tuple[Line, ...], ...]
     header: tuple[str, ...] = ()
     indent: int = 0
-    whole: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Commands:
 Block = Text | Gap | Table | Diff | Section | Commands
 
 _LIGHTS: dict[str, tuple[str, Style]] = {"green": ("●", "green"), "yellow": ("▲", "yellow"), "red": ("■", "red")}
-PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": ".", "✓": "+", "✗": "x", "·": "-"})
+PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": ".", "␍": "^"})
 """For streams that cannot encode the shapes."""
 
 

@@ -1,0 +1,195 @@
+"""``%dx`` and ``%%dx``: hand the line to the one grammar, show the result, raise what failed.
+
+Nothing of dxforge's machinery is imported before the first command, so loading is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+
+from dxforge.errors import DxForgeError, ProjectError, UsageError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from dxforge.commands.grammar import Call
+    from dxforge.commands.result import Result
+
+PROGRAM = "%dx"
+
+
+@magics_class
+class DxMagics(Magics):
+    """Holder of the one magic."""
+
+    @line_cell_magic
+    def dx(self, line: str, cell: str | None = None) -> Any:
+        """Own your dependencies' source, and still get updates.
+
+        ::
+
+            %dx [-C DIR] COMMAND [ARGUMENTS]
+
+            %dx init                                start a project in the current folder
+            %dx add 'humanize>=4.9,<5'              add a package and install it
+            %dx install [NAME ...] [--upgrade]      bring packages to what dx.toml asks for
+            %dx review                              what awaits your decision, with diffs
+            %dx diff PATH                           one file: your edits, theirs, the proposal
+            %dx accept PATH [--hunk N]              take the proposal, or some of its hunks
+            %dx reject PATH [--hunk N]              keep yours
+            %dx resolve PATH --file F               settle it with a content of your own
+            %dx undo  /  %dx log                    take back the last operation / list them
+            %dx status  /  %dx doctor               the project at a glance / check it
+            %dx help [COMMAND]                      all commands, or one in full
+
+        Several commands in one cell, one a line, stopping at the first error::
+
+            %%dx
+            install --upgrade
+            # comments and empty lines are skipped
+            review
+
+        Options of every command:
+
+        -q        show nothing (a ``;`` at the end does the same)
+        -o NAME   store the result in the variable NAME; it has ``.exit_code`` and ``.to_json()``
+        --json    give the result as plain dicts and lists
+
+        The result is also the magic's value: ``r = %dx status``. ``$name`` and ``{expression}`` are replaced by
+        their values; words are quoted as in a shell. The project is the nearest folder with a ``dx.toml``, upward
+        from the current one. A command that fails raises, so the notebook stops there; changes that await a
+        decision are no failure, unless ``install --strict`` says so.
+        """
+        try:
+            if cell is None:
+                words, silent = _words(line)
+                return self._run(words, silent=silent)
+            return self._run_cell(line, cell)
+        except DxForgeError as error:
+            raise one_line(error) from None
+
+    def _run_cell(self, header: str, cell: str) -> Any:
+        options, silent = _words(header)
+        lines = [text for text in map(str.strip, cell.splitlines()) if text and not text.startswith("#")]
+        value = None
+        for number, text in enumerate(lines):
+            if number and value is not None:
+                self._display(value)
+            words, hush = _words(text)
+            value = self._run([*options, *words], silent=silent or hush)
+        return value
+
+    def _run(self, words: list[str], *, silent: bool) -> Any:
+        """One command; its value is what the cell shows, None where nothing is to be shown."""
+        from dxforge.commands.grammar import parse
+
+        call = parse(words, program=PROGRAM, notebook=True)
+        if call.options.store is not None and not call.options.store.isidentifier():
+            raise UsageError("this is no name for a variable", where=f"-o {call.options.store}")
+        result = self._execute(call)
+        value = result.to_json() if call.options.as_json else result
+        if call.options.store is not None:
+            self._namespace()[call.options.store] = value
+        activate_project()
+        quiet = silent or call.options.quiet
+        if failure := result.failure():
+            if not quiet:
+                self._display(value)
+            raise failure
+        return None if quiet else value
+
+    def _execute(self, call: Call) -> Result:
+        from dxforge.commands.actions import Session, execute
+        from dxforge_nb.runner import Notices, run_in_thread
+
+        notices = Notices()
+        session = Session(cwd=current_folder(), program=PROGRAM, run=run_in_thread, detailed=True)
+        unsubscribe = session.events.subscribe(notices)
+        try:
+            return notices.added_to(execute(call, session))
+        finally:
+            unsubscribe()
+
+    def _namespace(self) -> dict[str, Any]:
+        return {} if self.shell is None else self.shell.user_ns
+
+    @staticmethod
+    def _display(value: Any) -> None:
+        from IPython.display import display
+
+        display(value)  # type: ignore[no-untyped-call]
+
+
+def current_folder() -> Path:
+    """Where the notebook stands now; a cell may have changed it.
+
+    Raises:
+        ProjectError: it was deleted.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise ProjectError("the current folder no longer exists", hint="os.chdir to one that does") from error
+
+
+def one_line(error: DxForgeError) -> DxForgeError:
+    """``error``, shown by IPython without a traceback; the cell still fails, for nbval and papermill too."""
+    from dxforge.commands.shown import shown
+
+    if os.environ.get("DXFORGE_DEBUG", "0") in ("", "0"):
+        where = f"{shown(error.where)}: " if error.where else ""
+        lines = [f"{error.kind}: {where}{shown(error.what)}"]
+        if error.hint:
+            lines.append(f"  hint: {shown(error.hint)}")
+        # On the instance, so that `except ConfigError` in a cell still finds the class it names.
+        error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
+    return error
+
+
+def activate_project() -> None:
+    """Make the current project's packages importable, where there is a project."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        return
+    root = next((path for path in (folder, *folder.parents) if (path / "dx.toml").is_file()), None)
+    if root is not None:
+        import dxforge
+
+        dxforge.activate(root)
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magic and its completion; again is harmless."""
+    from dxforge_nb.completer import add_matcher
+
+    shell.register_magics(DxMagics(shell))
+    add_matcher(shell)
+    activate_project()
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take everything back."""
+    from dxforge_nb.completer import remove_matcher
+
+    manager = shell.magics_manager
+    for kind in ("line", "cell"):
+        manager.magics[kind].pop("dx", None)
+    manager.registry.pop(DxMagics.__name__, None)
+    remove_matcher(shell)
+
+
+def _words(line: str) -> tuple[list[str], bool]:
+    """A line's words, quoted as in a shell, and whether a final ``;`` asks for silence."""
+    line = line.strip()
+    silent = line.endswith(";")
+    try:
+        return shlex.split(line.removesuffix(";")), silent
+    except ValueError as error:
+        hint = "Close the quotes, or put a backslash before a quote that belongs to a name"
+        raise UsageError(f"the line cannot be read: {str(error).lower()}", where=PROGRAM, hint=hint) from error

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+from dxforge.commands.html import html
+from dxforge.commands.reports import DiffResult, OperationResult, ReviewResult
+from dxforge.commands.view import Commands, Diff, Section, Span, Table, Text, line
+from dxforge.traffic.model import Change, FileDiff, InstallReport
+
+ALLOWED = {"style", "div", "p", "table", "tr", "th", "td", "code", "span", "details", "summary", "pre", "b"}
+VOID: set[str] = set()
+
+
+class Strict(HTMLParser):
+    """Fails on anything that we would never write ourselves; collects the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.titles: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ALLOWED, tag
+        for name, value in attrs:
+            assert name in {"class", "open", "style"}, name
+            if name == "style":
+                assert re.fullmatch(r"margin-left: [0-9.]+em", value or "")
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+def read(text: str) -> str:
+    parser = Strict()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == []
+    return "".join(parser.words)
+
+
+def test_every_block_is_well_formed_and_says_what_the_text_says() -> None:
+    blocks = [
+        Text(line("a < b ", Span("x", "strong")), indent=2),
+        Table(((line("<td>"), line("&amp;")),), ("A&B", "C")),
+        Diff(("@@ -1 +1 @@", "-<b>", "+&lt;"), ("hunk 1",)),
+        Section(line("title"), (Commands((("dxforge diff '<x>'", "see"),)),), opened=True),
+    ]
+    words = read(html(blocks))
+    for text in ("a < b ", "<td>", "&amp;", "A&B", "-<b>", "+&lt;", "hunk 1", "dxforge diff '<x>'"):
+        assert text in words
+
+
+def test_hostile_names_and_contents_are_text_everywhere(hostile_changes: list[Change]) -> None:
+    diffs = {
+        change.path: FileDiff(
+            change=change,
+            mine=f"@@ -1 +1 @@\n-{name}\n+x\n",
+            theirs=f"@@ -1 +1 @@\n-x\n+{name}\n",
+            proposal="",
+        )
+        for change in hostile_changes
+        for name in [change.reason]
+    }
+    report = InstallReport(
+        changes=hostile_changes, pending=hostile_changes, notes=[change.path for change in hostile_changes]
+    )
+    for result in (
+        ReviewResult(pending=tuple(hostile_changes), diffs=diffs),
+        ReviewResult(pending=tuple(hostile_changes)),
+        OperationResult(command="install", report=report, verbose=True),
+        OperationResult(command="accept", report=report),
+        *(DiffResult(diff=diff) for diff in diffs.values()),
+    ):
+        words = read(result._repr_html_())
+        assert all(character.isprintable() or character in "\n\t" for character in words)
+        assert words.encode()
+
+
+def test_the_review_folds_each_file_with_both_sides_apart(yellow: Change, red: Change, file_diff: FileDiff) -> None:
+    result = ReviewResult(program="%dx", pending=(yellow, red), diffs={yellow.path: file_diff})
+    text = result._repr_html_()
+    words = read(text)
+    assert "<details" in text
+    assert "▲ Yellow" in words
+    assert "■ Red" in words
+    assert words.index("my edits") < words.index("theirs") < words.index("proposal")
+    assert f"%dx accept {yellow.path} --hunk 1" in words
+    assert f"%dx diff {red.path}" in words
+
+
+def test_nothing_is_fetched_or_run(report: InstallReport) -> None:
+    text = OperationResult(command="install", report=report)._repr_html_()
+    assert not re.search(r"<script|src=|href=|url\(|@import|\son\w+=", text)
