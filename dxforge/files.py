@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import stat
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dxforge.errors import ChangedMeanwhileError, ProjectBusyError, ProjectError, WriteError
-from dxforge.store.tree import EXECUTABLE, FILE, SYMLINK, Entry, blob_oid
+from dxforge.store.tree import EXECUTABLE, FILE, SYMLINK, Entry, Tree, blob_oid
 
 if TYPE_CHECKING:
     from dxforge.events import EventBus
@@ -365,3 +366,43 @@ def prepare_state_dir(root: Path) -> Path:
     except OSError as error:
         raise write_error(error, state, "cannot be made") from error
     return state
+
+
+def remove_if_empty(folder: Path) -> bool:
+    """Remove ``folder`` where it holds nothing, or only ``__pycache__`` folders of ``.pyc`` files."""
+    try:
+        names = os.listdir(folder)
+        for name in names:
+            cache = folder / name
+            if name != "__pycache__" or cache.is_symlink():
+                return False
+            if any(not entry.name.endswith(".pyc") for entry in os.scandir(cache)):
+                return False
+        for name in names:
+            shutil.rmtree(folder / name)
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def exact_tree(folder: Path, files: Tree) -> bool:
+    """Whether ``folder`` holds exactly ``files`` (compiled leftovers aside)."""
+    seen = 0
+    for path in walk(folder):
+        found = read_entry(folder / path)
+        if found is None or files.get(path) != found[0]:
+            return False
+        seen += 1
+    return seen == len(files)
+
+
+def walk(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Relative paths of everything below ``folder`` that is not a folder, compiled leftovers left out."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    yield from walk(folder / entry.name, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name

@@ -58,9 +58,7 @@ def find_hunks(old: bytes, new: bytes) -> list[RawHunk]:
         key = b"".join(old_lines[old_start:old_end]) + b"\0" + b"".join(new_lines[new_start:new_end])
         seen[key] = seen.get(key, -1) + 1
         digest = hashlib.sha256(key + b"\0%d" % seen[key]).hexdigest()[:16]
-        found.append(
-            RawHunk(old_start=old_start, old_end=old_end, new_start=new_start, new_end=new_end, digest=digest)
-        )
+        found.append(RawHunk(old_start=old_start, old_end=old_end, new_start=new_start, new_end=new_end, digest=digest))
     return found
 
 
@@ -114,8 +112,9 @@ def unified_diff(old: bytes | None, new: bytes | None, path: str) -> str:
         return f"Binary files a/{path} and b/{path} differ\n"
     lines = body.split("\n")
     start = next((number for number, line in enumerate(lines) if line.startswith("@@ ")), len(lines))
-    names = f"--- {'a/' + path if old is not None else '/dev/null'}\n+++ {'b/' + path if new is not None else '/dev/null'}\n"
-    return names + "\n".join(lines[start:])
+    before = f"a/{path}" if old is not None else "/dev/null"
+    after = f"b/{path}" if new is not None else "/dev/null"
+    return "\n".join([f"--- {before}", f"+++ {after}", *lines[start:]])
 
 
 def syntax_problem(path: str, content: bytes) -> str:

@@ -11,10 +11,10 @@ from dxforge.config.model import OnYellow
 from dxforge.errors import LockfileError, UndecidedError, UsageError
 from dxforge.sources.model import Package, Pin
 from dxforge.store.tree import FILE, Entry, blob_oid
-from dxforge.traffic.journal import Job, Write
 from dxforge.traffic.lock import Lock, dumps
 from dxforge.traffic.model import Action, Change, InstallReport, PackageChange
 from dxforge.traffic.plan import PackagePlan, plan_package
+from dxforge.traffic.record import Job, Write
 from dxforge.traffic.workspace import Look, Workspace
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from dxforge.events import EventBus, Notice, Progress
 from dxforge.files import (
     atomic_write,
     displace,
+    exact_tree,
     move_new,
     place,
     read_entry,
+    remove_if_empty,
     safe_join,
     sync_folder,
     sync_folders,
@@ -37,78 +39,12 @@ from dxforge.files import (
     write_error,
     write_new,
 )
-from dxforge.store.tree import Entry, Tree, blob_oid
+from dxforge.store.tree import Entry, blob_oid
+from dxforge.traffic.lock import archives_in
+from dxforge.traffic.record import Job, Record, TreeWrite, Write, decode, encode, moved
 
 _KEPT_OPERATIONS = 100
 _PROGRESS_EVERY = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """One file that changes: from ``before`` to ``after`` (None = no file). ``path`` is from the project's root.
-
-    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it.
-    """
-
-    path: str
-    before: Entry | None
-    after: Entry | None
-    content: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeWrite:
-    """A whole folder that appears (``created``) or disappears; ``files`` are relative to ``path``."""
-
-    path: str
-    files: Tree
-    created: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Everything that one operation writes, decided beforehand. The texts of ``dx.lock`` are None where it is absent.
-
-    ``contents`` brings what the writes do not carry themselves: pairs of a path from the project's root and bytes, in
-    any order, for every created tree's file and every write without content.
-    """
-
-    command: str
-    summary: str
-    writes: tuple[Write, ...] = ()
-    trees: tuple[TreeWrite, ...] = ()
-    lock_before: str | None = None
-    lock_after: str | None = None
-    contents: Callable[[], Iterable[tuple[str, bytes]]] = tuple
-    undoes: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """A job as it stands in ``record.json``."""
-
-    id: str
-    time: str
-    command: str
-    summary: str
-    folder: Path
-    writes: tuple[Write, ...] = ()
-    trees: tuple[TreeWrite, ...] = ()
-    lock_before: str | None = None
-    lock_after: str | None = None
-    undoes: str | None = None
-
-    def slot(self, number: int) -> Path:
-        """Where write ``number`` keeps what is not in the tree."""
-        return self.folder / "files" / str(number)
-
-    def after(self, number: int) -> Path:
-        """A copy of what write ``number`` wrote, where no archive has it."""
-        return self.folder / "after" / str(number)
-
-    def tree_slot(self, number: int) -> Path:
-        """The same for tree ``number``."""
-        return self.folder / "trees" / str(number)
 
 
 @dataclass
@@ -222,7 +158,7 @@ class Journal:
             self.checkpoint("staged")
             sync_tree(record.folder, synced)
             self.staged_ns = time.time_ns()
-            atomic_write(record.folder / "record.json", json.dumps(_encode(record)).encode())
+            atomic_write(record.folder / "record.json", json.dumps(encode(record)).encode())
             sync_folder(record.folder.parent)
         except OSError as error:
             raise write_error(error, error.filename or record.folder, "cannot be staged") from error
@@ -240,7 +176,9 @@ class Journal:
         writes = list(enumerate(record.writes))
         for number, write in writes:  # deletions first: they make room for folders and files of the same name
             if write.after is None and write.before is not None:
-                self._guarded(write.path, displace, self._target(write.path), record.slot(number), write.before, replace=False)
+                self._guarded(
+                    write.path, displace, self._target(write.path), record.slot(number), write.before, replace=False
+                )
                 self.checkpoint(f"deleted {number}")
         for number, tree in enumerate(record.trees):
             if not tree.created:
@@ -289,9 +227,7 @@ class Journal:
         if record.lock_after != record.lock_before:
             current = read_text(self.lock_file)
             if current != record.lock_before:
-                raise WriteError(
-                    "dx.lock changed meanwhile", where=str(self.lock_file), hint="Run the command again"
-                )
+                raise WriteError("dx.lock changed meanwhile", where=str(self.lock_file), hint="Run the command again")
             if record.lock_after is None:
                 self.lock_file.unlink()
                 sync_folder(self.root)
@@ -311,7 +247,7 @@ class Journal:
         sync_folder(done.parent)
         self.checkpoint("settled")
         self._forget_old()
-        return _moved(record, done)
+        return moved(record, done)
 
     def _committed(self, record: Record) -> bool:
         if record.lock_after == record.lock_before:
@@ -326,7 +262,7 @@ class Journal:
         for identity in sorted(_names(folder)):
             left = folder / identity
             try:
-                record = _decode(left)
+                record = decode(left)
             except (OSError, ValueError, KeyError, TypeError):
                 shutil.rmtree(left, ignore_errors=True)  # no record: nothing outside this folder was touched
                 continue
@@ -416,7 +352,7 @@ class Journal:
         found = []
         for identity in sorted(_names(folder)):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                found.append(_decode(folder / identity))
+                found.append(decode(folder / identity))
         return found
 
     def last(self) -> Record | None:
@@ -424,11 +360,23 @@ class Journal:
         folder = self.state / "operations"
         for identity in sorted(_names(folder), reverse=True):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                return _decode(folder / identity)
+                return decode(folder / identity)
         return None
 
+    def archives(self) -> set[str]:
+        """The sha256 of every archive that a kept operation's lock names: undo may want it."""
+        found: set[str] = set()
+        folder = self.state / "operations"
+        for identity in _names(folder):
+            found |= archives_in(read_text(folder / identity / "record.json") or "")
+        return found
+
     def _next_id(self) -> str:
-        taken = [*_names(self.state / "operations"), *_names(self.state / "journal"), *_names(self.state / "interrupted")]
+        taken = [
+            *_names(self.state / "operations"),
+            *_names(self.state / "journal"),
+            *_names(self.state / "interrupted"),
+        ]
         return f"{max((int(name) for name in taken if name.isdigit()), default=0) + 1:06}"
 
     def _forget_old(self) -> None:
@@ -449,46 +397,6 @@ class Journal:
                 parent = parent.parent
 
 
-def remove_if_empty(folder: Path) -> bool:
-    """Remove ``folder`` where it holds nothing, or only ``__pycache__`` folders of ``.pyc`` files."""
-    try:
-        names = os.listdir(folder)
-        for name in names:
-            cache = folder / name
-            if name != "__pycache__" or cache.is_symlink():
-                return False
-            if any(not entry.name.endswith(".pyc") for entry in os.scandir(cache)):
-                return False
-        for name in names:
-            shutil.rmtree(folder / name)
-        folder.rmdir()
-    except OSError:
-        return False
-    return True
-
-
-def exact_tree(folder: Path, files: Tree) -> bool:
-    """Whether ``folder`` holds exactly ``files`` (compiled leftovers aside)."""
-    seen = 0
-    for path in walk(folder):
-        found = read_entry(folder / path)
-        if found is None or files.get(path) != found[0]:
-            return False
-        seen += 1
-    return seen == len(files)
-
-
-def walk(folder: Path, prefix: str = "") -> Iterator[str]:
-    """Relative paths of everything below ``folder`` that is not a folder, compiled leftovers left out."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    yield from walk(folder / entry.name, f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name
-
-
 def read_text(path: Path) -> str | None:
     """The file's text, None where there is no file."""
     try:
@@ -502,53 +410,3 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
-
-
-def _moved(record: Record, folder: Path) -> Record:
-    values = {name: getattr(record, name) for name in Record.__dataclass_fields__}
-    return Record(**{**values, "folder": folder})
-
-
-def _entry_json(entry: Entry | None) -> list[Any] | None:
-    return None if entry is None else [entry.mode, entry.oid, entry.size]
-
-
-def _encode(record: Record) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "id": record.id,
-        "time": record.time,
-        "command": record.command,
-        "summary": record.summary,
-        "undoes": record.undoes,
-        "lock_before": record.lock_before,
-        "lock_after": record.lock_after,
-        "writes": [[write.path, _entry_json(write.before), _entry_json(write.after)] for write in record.writes],
-        "trees": [
-            [tree.path, tree.created, {path: _entry_json(entry) for path, entry in tree.files.items()}]
-            for tree in record.trees
-        ],
-    }
-
-
-def _decode(folder: Path) -> Record:
-    data = json.loads((folder / "record.json").read_text())
-
-    def entry(value: list[Any] | None) -> Entry | None:
-        return None if value is None else Entry(*value)
-
-    return Record(
-        id=data["id"],
-        time=data["time"],
-        command=data["command"],
-        summary=data["summary"],
-        folder=folder,
-        undoes=data["undoes"],
-        lock_before=data["lock_before"],
-        lock_after=data["lock_after"],
-        writes=tuple(Write(path=path, before=entry(before), after=entry(after)) for path, before, after in data["writes"]),
-        trees=tuple(
-            TreeWrite(path=path, created=created, files={name: Entry(*value) for name, value in files.items()})
-            for path, created, files in data["trees"]
-        ),
-    )

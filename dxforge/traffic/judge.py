@@ -1,4 +1,4 @@
-"""From the table's decision to a verdict with a proposal: merges contents, follows renames. Pure but for its readers."""
+"""From the table's decision to a verdict with a proposal: merges, renames. Pure but for its readers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIMILARITY_PERCENT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One file as the three sides have it. ``new_path``: where upstream renamed it to (``incoming`` is the file there)."""
+    """One file as the three sides have it. ``new_path``: where upstream moved it (``incoming`` is the file there)."""
 
     path: str
     base: Entry | None
@@ -92,7 +92,12 @@ def _settled(case: Case, decision: Decision, readers: Readers) -> Verdict:
             after = Entry(mode, incoming.oid, incoming.size)
         if after == local:
             return Verdict(
-                case=case, light=TrafficLight.GREEN, action=Action.KEEP, reason=table.SAME_CHANGE, after=local, content=content
+                case=case,
+                light=TrafficLight.GREEN,
+                action=Action.KEEP,
+                reason=table.SAME_CHANGE,
+                after=local,
+                content=content,
             )
     elif case.candidates and decision.reason == table.REMOVED_BUT_EDITED:
         reason = f"{reason}; upstream may have moved it to any of {', '.join(case.candidates)}, which are alike"
@@ -100,7 +105,8 @@ def _settled(case: Case, decision: Decision, readers: Readers) -> Verdict:
 
 
 def _three(case: Case) -> tuple[Entry, Entry, Entry]:
-    assert case.base is not None and case.incoming is not None and isinstance(case.local, Entry)  # noqa: S101
+    if case.base is None or case.incoming is None or not isinstance(case.local, Entry):
+        raise AssertionError(f"{case.path} has no three sides to merge")
     return case.base, case.local, case.incoming
 
 

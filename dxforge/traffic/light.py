@@ -48,7 +48,7 @@ REMOVED = "removed upstream; you had not changed it"
 YOUR_EDIT = "your edit; upstream did not change it"
 YOUR_DELETION = "you deleted it; it stays deleted"
 MERGED = "your edit and the update merge cleanly"
-ALWAYS = "updated; you had not changed it, but review = \"always\""
+ALWAYS = 'updated; you had not changed it, but review = "always"'
 DELETED_AND_CHANGED = "you deleted it, upstream changed it"
 IN_THE_WAY = "a file of yours stands in the way and differs"
 SAME_CHANGE = "upstream made the change that you had made"

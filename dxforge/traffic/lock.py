@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,8 +29,8 @@ class PendingFile:
     """A file that awaits a decision.
 
     ``path``, ``new_path`` and ``set_aside`` are relative to the package's folder. ``base`` is the file as the user last
-    decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where there
-    is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: the file there).
+    decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where
+    there is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: the file there).
     ``rejected`` are digests of hunks that the user has already refused; ``candidates`` the places (relative too) that
     upstream may have moved the file to, where they are alike and we do not guess.
     """
@@ -248,6 +248,6 @@ def _unescape(path: str) -> str:
     return re.sub(r"\\u(dc[89a-f][0-9a-f])", lambda found: chr(int(found[1], 16)), path)
 
 
-def archives_in(texts: Iterable[str | None]) -> set[str]:
-    """The sha256 of every archive that these lock texts name, without reading them fully."""
-    return {found for text in texts if text for found in re.findall(r"\b[0-9a-f]{64}\b", text)}
+def archives_in(text: str) -> set[str]:
+    """The sha256 of every archive that a text with locks in it names, without reading it fully."""
+    return set(re.findall(r"\b[0-9a-f]{64}\b", text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime
+import datetime as dt
 import functools
 import threading
 from collections.abc import Callable, Collection
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from dxforge.errors import DxForgeError, LockfileError, ProjectBusyError, ProjectError, UndoError, UsageError
 from dxforge.events import EventBus
 from dxforge.files import prepare_state_dir, project_lock, write_error
-from dxforge.traffic.journal import Job, Journal, Record, Write, read_text
-from dxforge.traffic.lock import archives_in, dumps, loads
+from dxforge.traffic.journal import Journal, read_text
+from dxforge.traffic.lock import dumps, loads
 from dxforge.traffic.model import (
     Action,
     Change,
@@ -26,6 +26,7 @@ from dxforge.traffic.model import (
     PackageStatus,
     TrafficLight,
 )
+from dxforge.traffic.record import Job, Record, Write
 
 if TYPE_CHECKING:
     from dxforge.config.load import Environment
@@ -86,7 +87,7 @@ class TrafficManager:
         Raises:
             DxForgeError: any of the tree in ``errors.py``; the project is as it was.
         """
-        options = _options(names, upgrade, locked, offline, on_yellow)
+        options = _options(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
         return await self._in_thread(lambda check: self._plan(options, check=check))
 
     async def apply(self, plan: Plan) -> InstallReport:
@@ -110,7 +111,7 @@ class TrafficManager:
 
         Arguments and errors are those of :meth:`plan`.
         """
-        options = _options(names, upgrade, locked, offline, on_yellow)
+        options = _options(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
         return await self._install(lambda check: self._plan(options, check=check))
 
     async def install_package(
@@ -131,7 +132,7 @@ class TrafficManager:
                 version, only ``dx.lock`` changes; else ``dx.toml`` does.
             upgrade, locked, offline, on_yellow: as in :meth:`plan`.
         """
-        options = _options((name,), upgrade, locked, offline, on_yellow)
+        options = _options((name,), upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
         return await self._install(lambda check: self._plan_package(name, version, options, check))
 
     async def add(
@@ -143,12 +144,12 @@ class TrafficManager:
         on_yellow: OnYellow | None = None,
     ) -> InstallReport:
         """Declare a package in ``dx.toml`` (comments and order stay) and install it, as one operation."""
-        options = _options((spec.name,), False, locked, offline, on_yellow)
+        options = _options((spec.name,), locked=locked, offline=offline, on_yellow=on_yellow)
         return await self._install(lambda check: self._plan_add(spec, options, check))
 
     async def remove(self, name: str, *, on_yellow: OnYellow | None = None) -> InstallReport:
         """Take a package out of ``dx.toml`` and its files away, by the same traffic light, as one operation."""
-        options = _options((name,), False, False, True, on_yellow)
+        options = _options((name,), offline=True, on_yellow=on_yellow)
         return await self._install(lambda check: self._plan_remove(name, options, check))
 
     async def _install(self, make_plan: Callable[[Callable[[], None]], Plan]) -> InstallReport:
@@ -203,9 +204,7 @@ class TrafficManager:
         text = remove_package(before, name)
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
         write = text_write("dx.toml", before, text)
-        return self._plan(
-            options, command="remove", config=config, config_write=write, removing=True, check=check
-        )
+        return self._plan(options, command="remove", config=config, config_write=write, removing=True, check=check)
 
     def _plan_package(self, name: str, version: str | None, options: Options, check: Callable[[], None]) -> Plan:
         from dxforge.config.load import load_config
@@ -276,7 +275,7 @@ class TrafficManager:
             NotPendingError: neither pending nor a file of an installed package.
         """
         from dxforge.errors import NotPendingError
-        from dxforge.traffic.review import edit_diff
+        from dxforge.traffic.status import edit_diff
 
         workspace = self._workspace()
         review = self._review(workspace)
@@ -348,9 +347,7 @@ class TrafficManager:
                 )
             outcomes = {(matter.name, matter.item.path): decide(review, matter, chosen) for matter in matters}
             lock = settled(workspace.lock, outcomes)
-            writes = tuple(
-                write for outcome in outcomes.values() for write in (*outcome.writes, *outcome.asides)
-            )
+            writes = tuple(write for outcome in outcomes.values() for write in (*outcome.writes, *outcome.asides))
             job = Job(
                 command=command,
                 summary=_names([matter.change.path for matter in matters]),
@@ -366,9 +363,7 @@ class TrafficManager:
                 _decided(matter.change, outcomes[(matter.name, matter.item.path)], command) for matter in matters
             ]
             left = [matter.change for matter in self._review(after).matters()]
-            return InstallReport(
-                changes=changes, pending=left, operation=record.id, notes=self._loaded(changes)
-            )
+            return InstallReport(changes=changes, pending=left, operation=record.id, notes=self._loaded(changes))
 
         return self._with_lock(work)
 
@@ -396,9 +391,7 @@ class TrafficManager:
                 workspace = self._workspace(lock_text=job.lock_after)
                 self._keep_archives(workspace, journal)
                 pending = [matter.change for matter in self._review(workspace).matters()]
-            return InstallReport(
-                changes=changes, pending=pending, operation=undone.id, notes=self._loaded(changes)
-            )
+            return InstallReport(changes=changes, pending=pending, operation=undone.id, notes=self._loaded(changes))
 
         return self._with_lock(work)
 
@@ -426,7 +419,7 @@ class TrafficManager:
 
     def packages(self) -> list[PackageStatus]:
         """Every installed package with how many of its files the user changed and how many await a decision."""
-        from dxforge.traffic.review import status_of
+        from dxforge.traffic.status import status_of
 
         workspace = self._workspace()
         return [status_of(workspace, name) for name in sorted(workspace.lock.packages)]
@@ -442,7 +435,7 @@ class TrafficManager:
             Green where there is no such file or it is equal already; Yellow where no base is known and it differs; else
             what the table says of the file's base, the file and the new content.
         """
-        from dxforge.traffic.review import light_for
+        from dxforge.traffic.status import light_for
 
         content = new_content.encode("utf-8", "surrogatepass") if isinstance(new_content, str) else new_content
         workspace = None
@@ -508,12 +501,9 @@ class TrafficManager:
 
     def _keep_archives(self, workspace: Workspace, journal: Journal) -> None:
         pins = {
-            pin.sha256: pin
-            for package in workspace.lock.packages.values()
-            for pin in (package.pin, *package.former)
+            pin.sha256: pin for package in workspace.lock.packages.values() for pin in (package.pin, *package.former)
         }
-        texts = [text for record in journal.records() for text in (record.lock_before, record.lock_after)]
-        workspace.shelf.keep(list(pins.values()), wanted={*pins, *archives_in(texts)})
+        workspace.shelf.keep(list(pins.values()), wanted={*pins, *journal.archives()})
 
     def _loaded(self, changes: list[Change]) -> list[str]:
         """A note about modules that this process still has from the old source."""
@@ -574,7 +564,12 @@ def _run(work: Callable[[Callable[[], None]], T], check: Callable[[], None]) -> 
 
 
 def _options(
-    names: Collection[str], upgrade: bool, locked: bool, offline: bool, on_yellow: OnYellow | None
+    names: Collection[str],
+    *,
+    upgrade: bool = False,
+    locked: bool = False,
+    offline: bool = False,
+    on_yellow: OnYellow | None = None,
 ) -> Options:
     from dxforge.traffic.install import Options
 
@@ -600,7 +595,7 @@ def _allows(specifier: str, version: str) -> bool:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 def _no_project(root: Path) -> ProjectError:

@@ -22,7 +22,8 @@ _BINARY_PROBE_BYTES = 8000
 class MergeResult:
     """Outcome of one merge. ``content`` is the merged file, empty where ``clean`` is False.
 
-    ``how`` says what made it clean where the plain line merge was not enough: "line ends", "cell by cell", or one of ``finer.py``'s.
+    ``how`` says what made it clean where the plain line merge was not enough: "line ends", "cell by cell", or one of
+    ``finer.py``'s.
     """
 
     clean: bool
@@ -84,7 +85,9 @@ def merge_many(files: Mapping[str, Sides]) -> dict[str, MergeResult]:
     for path, end in line_ends.items():
         result = results[path]
         if result.clean:
-            results[path] = MergeResult(clean=True, content=result.content.replace(b"\n", end), how=result.how or "line ends")
+            results[path] = MergeResult(
+                clean=True, content=result.content.replace(b"\n", end), how=result.how or "line ends"
+            )
     return {path: results[path] for path in files}
 
 
@@ -201,8 +204,8 @@ def _merge_notebook(sides: Sides) -> MergeResult | None:
     """Merge notebooks with nbdime; None where it is absent, cannot read them, or finds a conflict."""
     try:
         import nbformat
-        from nbdime.merging.notebooks import decide_notebook_merge
         from nbdime.merging.decisions import apply_decisions
+        from nbdime.merging.notebooks import decide_notebook_merge
     except ImportError:
         return None
     try:

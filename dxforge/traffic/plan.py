@@ -11,12 +11,12 @@ from dxforge.sources.model import Package, Pin
 from dxforge.store.tree import Entry, Tree
 from dxforge.traffic import light as table
 from dxforge.traffic.hunks import syntax_problem
-from dxforge.traffic.journal import TreeWrite, Write
 from dxforge.traffic.judge import Case, Readers, Rename, Verdict, find_renames, judge
 from dxforge.traffic.light import Obstacle
 from dxforge.traffic.local import Scan
 from dxforge.traffic.lock import LockedPackage, PendingFile
 from dxforge.traffic.model import Action, Change, PackageChange, TrafficLight
+from dxforge.traffic.record import TreeWrite, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,9 @@ class _Planner:
             locked = LockedPackage(pin=given.locked.pin, pending=tuple(self._pending), former=former, leaving=True)
         trees: tuple[TreeWrite, ...] = ()
         if locked is None and set(given.found.files) == self._deleted and not given.found.special:
-            trees = (TreeWrite(path=given.prefix, files={path: given.local[path] for path in self._deleted}, created=False),)
+            trees = (
+                TreeWrite(path=given.prefix, files={path: given.local[path] for path in self._deleted}, created=False),
+            )
             self._writes.clear()
         return PackagePlan(
             change=_package_change(given),
@@ -223,9 +225,7 @@ class _Planner:
         there = self._given.local.get(rename.new_path)
         incoming = self._tree[rename.new_path]
         if there is not None and there != incoming:
-            return Case(
-                path=case.path, base=case.base, local=case.local, incoming=None, candidates=(rename.new_path,)
-            )
+            return Case(path=case.path, base=case.base, local=case.local, incoming=None, candidates=(rename.new_path,))
         return Case(path=case.path, base=case.base, local=case.local, incoming=incoming, new_path=rename.new_path)
 
     def _path(self, path: str) -> str:
@@ -316,7 +316,9 @@ class _Planner:
         found = self._given.found
         taken = {item.set_aside for item in self._pending}
         name, number = wanted, 0
-        while name in found.files or name in found.folders or name in found.special or name in self._tree or name in taken:
+        while (
+            name in found.files or name in found.folders or name in found.special or name in self._tree or name in taken
+        ):
             number += 1
             name = f"{wanted}.{number}"
         return name

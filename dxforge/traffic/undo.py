@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dxforge.errors import UndoError
-from dxforge.files import read_entry
+from dxforge.files import exact_tree, read_entry
 from dxforge.store.tree import SYMLINK, Entry, blob_oid
-from dxforge.traffic.journal import Job, Record, TreeWrite, Write, exact_tree, read_text
+from dxforge.traffic.journal import read_text
 from dxforge.traffic.merge import merge3
 from dxforge.traffic.model import Action, Change, Operation, TrafficLight
+from dxforge.traffic.record import Job, Record, TreeWrite, Write
 
 ContentOf = Callable[[Entry], bytes | None]
 """A content by its entry, from the archives that the operation's locks name; None where none has it."""
@@ -41,7 +42,7 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
             blocked.append(planned)
         elif planned is not None:
             writes.append(planned)
-    for number, tree in enumerate(record.trees):
+    for tree in record.trees:
         _reverse_tree(root, tree, writes, trees, blocked)
     if blocked:
         raise UndoError(

@@ -100,7 +100,9 @@ class Workspace:
             found = scan(folder)
         except OSError as error:
             raise write_error(error, error.filename or folder, "cannot be read") from error
-        return Look(name=name, folder=folder, prefix=prefix, found=found, looked_ns=looked, index=self.indexes.get(name))
+        return Look(
+            name=name, folder=folder, prefix=prefix, found=found, looked_ns=looked, index=self.indexes.get(name)
+        )
 
     def untouched(self, look: Look) -> bool:
         """Whether the stat cache alone proves that every file is the locked archive's and nothing is pending."""

@@ -1,0 +1,134 @@
+"""What an operation writes, and how it stands in ``record.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dxforge.store.tree import Entry, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One file that changes: from ``before`` to ``after`` (None = no file). ``path`` is from the project's root.
+
+    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it.
+    """
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeWrite:
+    """A whole folder that appears (``created``) or disappears; ``files`` are relative to ``path``."""
+
+    path: str
+    files: Tree
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything that one operation writes, decided beforehand. The texts of ``dx.lock`` are None where it is absent.
+
+    ``contents`` brings what the writes do not carry themselves: pairs of a path from the project's root and bytes, in
+    any order, for every created tree's file and every write without content.
+    """
+
+    command: str
+    summary: str
+    writes: tuple[Write, ...] = ()
+    trees: tuple[TreeWrite, ...] = ()
+    lock_before: str | None = None
+    lock_after: str | None = None
+    contents: Callable[[], Iterable[tuple[str, bytes]]] = tuple
+    undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A job as it stands in ``record.json``."""
+
+    id: str
+    time: str
+    command: str
+    summary: str
+    folder: Path
+    writes: tuple[Write, ...] = ()
+    trees: tuple[TreeWrite, ...] = ()
+    lock_before: str | None = None
+    lock_after: str | None = None
+    undoes: str | None = None
+
+    def slot(self, number: int) -> Path:
+        """Where write ``number`` keeps what is not in the tree."""
+        return self.folder / "files" / str(number)
+
+    def after(self, number: int) -> Path:
+        """A copy of what write ``number`` wrote, where no archive has it."""
+        return self.folder / "after" / str(number)
+
+    def tree_slot(self, number: int) -> Path:
+        """The same for tree ``number``."""
+        return self.folder / "trees" / str(number)
+
+
+def moved(record: Record, folder: Path) -> Record:
+    """The record, now in ``folder``."""
+    return dataclasses.replace(record, folder=folder)
+
+
+def _entry_json(entry: Entry | None) -> list[Any] | None:
+    return None if entry is None else [entry.mode, entry.oid, entry.size]
+
+
+def encode(record: Record) -> dict[str, Any]:
+    """The record as JSON."""
+    return {
+        "version": 1,
+        "id": record.id,
+        "time": record.time,
+        "command": record.command,
+        "summary": record.summary,
+        "undoes": record.undoes,
+        "lock_before": record.lock_before,
+        "lock_after": record.lock_after,
+        "writes": [[write.path, _entry_json(write.before), _entry_json(write.after)] for write in record.writes],
+        "trees": [
+            [tree.path, tree.created, {path: _entry_json(entry) for path, entry in tree.files.items()}]
+            for tree in record.trees
+        ],
+    }
+
+
+def decode(folder: Path) -> Record:
+    """Read the record of the operation in ``folder``; OSError, ValueError, KeyError or TypeError where it is none."""
+    data = json.loads((folder / "record.json").read_text())
+
+    def entry(value: list[Any] | None) -> Entry | None:
+        return None if value is None else Entry(*value)
+
+    return Record(
+        id=data["id"],
+        time=data["time"],
+        command=data["command"],
+        summary=data["summary"],
+        folder=folder,
+        undoes=data["undoes"],
+        lock_before=data["lock_before"],
+        lock_after=data["lock_after"],
+        writes=tuple(
+            Write(path=path, before=entry(before), after=entry(after)) for path, before, after in data["writes"]
+        ),
+        trees=tuple(
+            TreeWrite(path=path, created=created, files={name: Entry(*value) for name, value in files.items()})
+            for path, created, files in data["trees"]
+        ),
+    )
