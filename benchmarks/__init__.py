@@ -1,0 +1,1 @@
+"""Speed and memory of dxforge beside its peers: ``python -m benchmarks``."""

@@ -1,0 +1,67 @@
+"""Measure, and print a table for the README.
+
+    python -m benchmarks [install noop upgrade startup] [--rounds 5] [--copier-rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import cases
+from benchmarks.material import PEERS, Material
+
+
+def main() -> int:
+    """Run the chosen cases."""
+    names = ("install", "noop", "upgrade", "startup")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="dxforge beside uv, git and copier.")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(names)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="medians of this many runs (default: 5)")
+    parser.add_argument("--copier-rounds", type=int, default=None, help="fewer for copier, which takes minutes")
+    options = parser.parse_args()
+    chosen = options.cases or names
+    if unknown := set(chosen) - set(names):
+        parser.error(f"unknown case {', '.join(sorted(unknown))}; known are {', '.join(names)}")
+    rows: list[cases.Row] = []
+    # Not in /tmp, which may be memory: on the disk that the caches are on.
+    with tempfile.TemporaryDirectory(prefix="work-", dir=Material(Path()).cache) as work:
+        material = Material(Path(work))
+        for name in chosen:
+            print(f"{name} ...", file=sys.stderr)
+            if name == "upgrade":
+                rows += cases.upgrade(material, options.rounds, _say, copier_rounds=options.copier_rounds)
+            else:
+                case: Callable[[Material, int, cases.Say], list[cases.Row]] = getattr(cases, name)
+                rows += case(material, options.rounds, _say)
+    print(f"\n{_machine()} Medians of {options.rounds}, contenders by turns.\n")
+    print("| what | dxforge | beside | ratio | goal | peak memory, MiB (dxforge / peer) |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print(f"| {row.what} | {row.ours} | {row.theirs} | **{row.ratio}** | {row.goal} | {row.memory} |")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    peers = ", ".join(peer.replace("==", " ") for peer in PEERS)
+    return (
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} "
+        f"cores, {memory:.0f} GiB, Python {platform.python_version()}, git {git}, {peers}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Running contenders by turns, and what they cost."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Linux counts in KiB, macOS in bytes.
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One run: seconds on the clock, and peak memory of the process and those it waited for."""
+
+    seconds: float
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """Something to measure: ``run`` does it once and says what it cost; ``prepare`` runs before, off the clock."""
+
+    name: str
+    run: Callable[[], Cost]
+    prepare: Callable[[], object] = field(default=lambda: None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """All runs of one contender."""
+
+    name: str
+    costs: tuple[Cost, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return statistics.median(cost.seconds for cost in self.costs)
+
+    @property
+    def peak_bytes(self) -> float:
+        """The median."""
+        return statistics.median(cost.peak_bytes for cost in self.costs)
+
+    @property
+    def spread(self) -> str:
+        """Fastest to slowest."""
+        seconds = sorted(cost.seconds for cost in self.costs)
+        return f"{seconds[0]:.2f}-{seconds[-1]:.2f}"
+
+
+def by_turns(contenders: Sequence[Contender], *, rounds: int, say: Callable[[str], None]) -> list[Result]:
+    """Run every contender once per round, each round starting with another: machines are noisy, so all share it."""
+    costs: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
+    for number in range(rounds):
+        start = number % len(contenders)
+        for contender in (*contenders[start:], *contenders[:start]):
+            contender.prepare()
+            cost = contender.run()
+            costs[contender.name].append(cost)
+            say(f"  {number + 1}/{rounds} {contender.name}: {cost.seconds:.3f} s, {cost.peak_bytes / 2**20:.0f} MiB")
+    return [Result(name=name, costs=tuple(runs)) for name, runs in costs.items()]
+
+
+def process(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    expect: tuple[int, ...] = (0,),
+) -> Cost:
+    """Run a whole process and measure it.
+
+    Raises:
+        RuntimeError: it ended with an exit status that was not expected.
+    """
+    environment = {**os.environ, **(env or {})}
+    with tempfile.TemporaryFile() as output:
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        # wait4 and not RUSAGE_CHILDREN: that one is the peak of all children so far.
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode not in expect:
+            output.seek(0)
+            text = output.read().decode(errors="replace")[-4000:]
+            raise RuntimeError(f"{command} ended with {child.returncode}:\n{text}")
+    return Cost(seconds=seconds, peak_bytes=usage.ru_maxrss * RSS_UNIT)
