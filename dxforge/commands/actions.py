@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,8 +102,11 @@ class _Command:
     def add(self, *, requirements: Sequence[str], name: str | None, offline: bool, on_yellow: Any) -> Result:
         from dxforge.config.edit import parse_requirement
 
-        specs = [parse_requirement(requirement, name=name) for requirement in requirements]
         manager = self._manager()
+        specs = [
+            _from_root(parse_requirement(requirement, name=name), manager.root, self.session.cwd)
+            for requirement in requirements
+        ]
 
         async def work() -> list[InstallReport]:
             return [await manager.add(spec, offline=offline, on_yellow=on_yellow) for spec in specs]
@@ -259,6 +263,24 @@ class _Command:
 
 def _project_name(root: Path) -> str:
     return root.resolve().name or "project"
+
+
+def _from_root(spec: PackageSpec, root: Path, cwd: Path) -> PackageSpec:
+    """``spec`` with a relative path as seen from the root, where it was typed as seen from ``cwd``."""
+    from dxforge.config.model import GitSpec, PathSpec
+
+    if isinstance(spec, PathSpec):
+        return dataclasses.replace(spec, path=_path_from_root(spec.path, root, cwd))
+    if isinstance(spec, GitSpec):
+        return dataclasses.replace(spec, git=_path_from_root(spec.git, root, cwd))
+    return spec
+
+
+def _path_from_root(path: str, root: Path, cwd: Path) -> str:
+    if os.path.isabs(path) or not (cwd / path).exists():
+        return path
+    seen = os.path.relpath(cwd / path, root).replace(os.sep, "/")
+    return seen if seen.startswith("../") else f"./{seen}"
 
 
 def _not_installed(spec: PackageSpec) -> dict[str, Any]:

@@ -244,17 +244,22 @@ class StatusResult(Result):
 
     @staticmethod
     def _row(package: Mapping[str, Any]) -> tuple[Line, ...]:
-        version = package.get("version")
         source = str(package.get("source") or "")
         return (
             line(Span(package["name"], "strong")),
-            line(version) if version else line(Span("not installed", "dim")),
+            _installed_version(package),
             line(Span(_SOURCES.get(source, source), "dim")),
             line(plural(package["edited"], "file")) if package.get("edited") else line(Span("-", "dim")),
             line(Span(plural(package["pending"], "file"), "yellow"))
             if package.get("pending")
             else line(Span("-", "dim")),
         )
+
+
+def _installed_version(package: Mapping[str, Any]) -> Line:
+    if package.get("version") is None:
+        return line(Span("not installed", "dim"))
+    return line(package["version"], Span(" (removed; edits await you)" if package.get("leaving") else "", "dim"))
 
 
 def _move(move: PackageChange | None) -> Line:
