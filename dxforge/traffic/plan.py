@@ -19,6 +19,12 @@ from dxforge.traffic.model import Action, Change, PackageChange, TrafficLight
 from dxforge.traffic.record import TreeWrite, Write
 
 
+_ON_REMOVAL = {
+    table.REMOVED: "the package is removed; you had not changed this file",
+    table.REMOVED_BUT_EDITED: "the package is removed, but you had edited this file",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """Everything that the plan for one package depends on.
@@ -332,6 +338,8 @@ class _Planner:
 
     def _change(self, verdict: Verdict, action: Action, reason: str, *, set_aside: str | None = None) -> None:
         case = verdict.case
+        if self._given.incoming is None:
+            reason = _ON_REMOVAL.get(reason, reason)
         self._changes.append(
             Change(
                 path=self._path(case.path),
