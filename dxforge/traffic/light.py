@@ -45,6 +45,7 @@ NEW = "new file"
 SAME = "already the same"
 UPDATED = "updated; you had not changed it"
 REMOVED = "removed upstream; you had not changed it"
+YOURS = "a file of your own; the package has none here"
 YOUR_EDIT = "your edit; upstream did not change it"
 YOUR_DELETION = "you deleted it; it stays deleted"
 MERGED = "your edit and the update merge cleanly"
@@ -100,7 +101,9 @@ def decide(
 def _first(local: Entry | None, incoming: Entry | None) -> Decision:
     if local is None:
         return _green(Action.CREATE, NEW)
-    swapped = incoming is not None and (local.mode == SYMLINK) != (incoming.mode == SYMLINK)
+    if incoming is None:
+        return _green(Action.KEEP, YOURS)
+    swapped = (local.mode == SYMLINK) != (incoming.mode == SYMLINK)
     return _red(SWAPPED) if swapped else _yellow(IN_THE_WAY)
 
 

@@ -185,7 +185,8 @@ class _Planner:
                 continue
             if local is None:
                 local = self._obstacle(path)
-            if base is None and incoming is None:
+            if base is None and incoming is None:  # was in the way of a file that has left the package again
+                self._drop_aside(self._old.get(path))
                 continue
             if incoming is None and isinstance(local, Entry) and base is not None and local != base:
                 edited[path] = base
