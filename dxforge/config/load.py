@@ -237,6 +237,7 @@ class Environment:
     """What the environment says to dxforge, read once.
 
     The addresses may carry credentials, so they are not in the repr; empty = not set. ``cache_dir`` is absolute.
+    ``ca_file`` holds the certificates to trust (empty: the HTTP library's own).
     """
 
     pypi: str = field(default="", repr=False)
@@ -244,6 +245,7 @@ class Environment:
     cache_dir: Path
     offline: bool = False
     lock_wait_s: float = 30.0
+    ca_file: str = ""
 
     def index(self, config: Config) -> IndexConfig:
         """The addresses in force: ``[index]`` of ``dx.toml``, else the environment's, else empty."""
@@ -256,7 +258,8 @@ def load_environment(environ: Mapping[str, str] = os.environ) -> Environment:
     ``PIP_INDEX_URL``, ``UV_DEFAULT_INDEX``, ``UV_INDEX_URL`` (the first that is set) name the Python index,
     ``NPM_CONFIG_REGISTRY`` (in any case) npm's; ``DXFORGE_CACHE_DIR`` the cache (default: the user's, from
     platformdirs, which looks at the process's own environment); ``DXFORGE_OFFLINE`` is a switch;
-    ``DXFORGE_LOCK_WAIT_S`` how many seconds a run waits for another one (default 30).
+    ``DXFORGE_LOCK_WAIT_S`` how many seconds a run waits for another one (default 30). ``PIP_CERT``,
+    ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` (the first that is set) name the certificates to trust.
 
     Raises:
         ConfigError: a switch or a number that is none; names the variable.
@@ -270,6 +273,7 @@ def load_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         cache_dir=_cache_dir(environ),
         offline=_switch(environ, "DXFORGE_OFFLINE"),
         lock_wait_s=_lock_wait_s(environ),
+        ca_file=_first_set(environ, "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
     )
 
 

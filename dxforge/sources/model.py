@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Protocol
 
@@ -27,8 +27,9 @@ class Pin:
 
     ``kind`` is "pypi", "npm", "path", "git" or "url"; ``ref`` the identity within it (project name, npm name, path or
     git URL as written, URL). ``sha256`` is that of the archive (for folders and git: of the deterministic tar that
-    dxforge packs), 64 hex digits. ``commit`` is git's only. ``dependencies`` are the names of the packages in the lock
-    that this one pulled in (``with_dependencies``); ``direct`` is False for those that were only pulled in.
+    dxforge packs), 64 hex digits. ``commit`` (the full id) and ``rev`` (as asked for) are git's only. ``requires`` are
+    the names of the packages in the lock that this one needs (``with_dependencies``), in order; ``direct`` is False for
+    those that were only pulled in.
     """
 
     name: str
@@ -39,9 +40,52 @@ class Pin:
     sha256: str
     layout: Layout
     commit: str = ""
+    rev: str = ""
     subdir: str = ""
     requires: tuple[str, ...] = ()
     direct: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What a source offers for a package: one archive, perhaps not downloaded yet.
+
+    The fields of :class:`Pin` mean the same; ``sha256`` is "" where the source does not tell it. ``location`` is where
+    to download it, without credentials; "" where it has to be looked up again, or is in the cache. ``digests`` are
+    other hashes that were promised, as (algorithm of hashlib, hex digits). ``requires_python`` and ``yanked`` are the
+    Python index's.
+    """
+
+    name: str
+    kind: str
+    ref: str
+    version: str
+    filename: str
+    layout: Layout
+    sha256: str = ""
+    commit: str = ""
+    rev: str = ""
+    subdir: str = ""
+    requires: tuple[str, ...] = ()
+    direct: bool = True
+    location: str = ""
+    digests: tuple[tuple[str, str], ...] = ()
+    size_bytes: int | None = None
+    requires_python: str = ""
+    yanked: bool = False
+
+    def pin(self) -> Pin:
+        """What the lock records of it, once its sha256 is known."""
+        assert self.sha256, "a candidate is pinned after it was obtained"  # noqa: S101 - a caller's mistake
+        return Pin(**{item.name: getattr(self, item.name) for item in fields(Pin)})
+
+    @classmethod
+    def of(cls, pin: Pin) -> Candidate:
+        """The candidate that the lock already names."""
+        return cls(**{item.name: getattr(pin, item.name) for item in fields(pin)})
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
 
 
 class Package(Protocol):

@@ -40,8 +40,15 @@ class Incoming:
         self._size = 0
 
     def write(self, block: bytes) -> int:
-        """Append ``block``; returns its length (a file object's contract)."""
-        self._stream.write(block)
+        """Append ``block``; returns its length (a file object's contract).
+
+        Raises:
+            WriteError: the disk is full, or will not have it.
+        """
+        try:
+            self._stream.write(block)
+        except OSError as error:
+            raise write_error(error, self._path, "the cache cannot be written") from error
         self._digest.update(block)
         self._size += len(block)
         return len(block)
@@ -65,8 +72,12 @@ class Incoming:
 
     @property
     def path(self) -> Path:
-        """The temporary file; complete only after :meth:`finish`."""
+        """The temporary file; complete only after :meth:`flush` or :meth:`finish`."""
         return self._path
+
+    def flush(self) -> None:
+        """Hand everything to the system, so that others can read it."""
+        self._stream.flush()
 
     def finish(self) -> None:
         """Hand everything to the disk; no more can be written."""
