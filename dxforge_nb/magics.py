@@ -5,8 +5,10 @@ Nothing of dxforge's machinery is imported before the first command, so loading 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +63,9 @@ class DxMagics(Magics):
         --json    give the result as plain dicts and lists
 
         The result is also the magic's value: ``r = %dx status``. ``$name`` and ``{expression}`` are replaced by
-        their values; words are quoted as in a shell. The project is the nearest folder with a ``dx.toml``, upward
-        from the current one. A command that fails raises, so the notebook stops there; changes that await a
-        decision are no failure, unless ``install --strict`` says so.
+        their values (not between single quotes); words are quoted as in a shell. The project is the nearest folder
+        with a ``dx.toml``, upward from the current one. A command that fails raises, so the notebook stops there;
+        changes that await a decision are no failure, unless ``install --strict`` says so.
         """
         try:
             if cell is None:
@@ -95,7 +97,8 @@ class DxMagics(Magics):
         value = result.to_json() if call.options.as_json else result
         if call.options.store is not None:
             self._namespace()[call.options.store] = value
-        activate_project()
+        with contextlib.suppress(DxForgeError):  # what is wrong with the project is for the command to say
+            activate_project(current_folder() / (call.options.directory or ""))
         quiet = silent or call.options.quiet
         if failure := result.failure():
             if not quiet:
@@ -151,12 +154,12 @@ def one_line(error: DxForgeError) -> DxForgeError:
     return error
 
 
-def activate_project() -> None:
-    """Make the current project's packages importable, where there is a project."""
-    try:
-        folder = Path.cwd()
-    except FileNotFoundError:
-        return
+def activate_project(folder: Path) -> None:
+    """Make the packages of the project around ``folder`` importable, where there is one.
+
+    Raises:
+        DxForgeError: there is one, and it cannot be read.
+    """
     root = next((path for path in (folder, *folder.parents) if (path / "dx.toml").is_file()), None)
     if root is not None:
         import dxforge
@@ -170,11 +173,15 @@ def load(shell: InteractiveShell) -> None:
 
     shell.register_magics(DxMagics(shell))
     add_matcher(shell)
-    activate_project()
+    try:
+        activate_project(current_folder())
+    except DxForgeError as error:
+        print(f"dxforge: packages are not imported from the project. {error}", file=sys.stderr)  # noqa: T201
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take everything back."""
+    import dxforge
     from dxforge_nb.completer import remove_matcher
 
     manager = shell.magics_manager
@@ -182,6 +189,7 @@ def unload(shell: InteractiveShell) -> None:
         manager.magics[kind].pop("dx", None)
     manager.registry.pop(DxMagics.__name__, None)
     remove_matcher(shell)
+    dxforge.deactivate()
 
 
 def _words(line: str) -> tuple[list[str], bool]:

@@ -1,0 +1,133 @@
+"""Real kernels for every test that asks for one."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+_TIMEOUT_S = 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What a cell showed."""
+
+    error: dict[str, Any] | None
+    displays: list[dict[str, Any]]
+    streams: str
+
+    @property
+    def text(self) -> str:
+        """The text of all displays."""
+        return "\n".join(data.get("text/plain", "") for data in self.displays)
+
+    @property
+    def html(self) -> str:
+        """The HTML of all displays."""
+        return "\n".join(data.get("text/html", "") for data in self.displays)
+
+
+class Kernel:
+    """A running kernel; ``run`` is one cell."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager = manager
+        self.client = client
+
+    def send(self, code: str) -> str:
+        """Start a cell; returns its message id."""
+        return self.client.execute(code)
+
+    def finish(self, message: str) -> Cell:
+        """Wait for a cell that was started."""
+        displays: list[dict[str, Any]] = []
+        streams = ""
+        error = None
+        deadline = time.monotonic() + _TIMEOUT_S
+        while time.monotonic() < deadline:
+            got = self.client.get_iopub_msg(timeout=_TIMEOUT_S)
+            if got["parent_header"].get("msg_id") != message:
+                continue
+            content = got["content"]
+            match got["msg_type"]:
+                case "execute_result" | "display_data":
+                    displays.append(content["data"])
+                case "stream":
+                    streams += content["text"]
+                case "error":
+                    error = content
+                case "status" if content["execution_state"] == "idle":
+                    return Cell(error=error, displays=displays, streams=streams)
+        raise TimeoutError(message)
+
+    def run(self, code: str) -> Cell:
+        """Run a cell to its end."""
+        return self.finish(self.send(code))
+
+    def value(self, expression: str) -> str:
+        """The text of an expression's value."""
+        cell = self.run(expression)
+        assert cell.error is None, cell.error
+        return cell.text
+
+    def complete(self, code: str, cursor: int | None = None) -> list[str]:
+        """``code`` with each completion in its place."""
+        reply = self.client.complete(code, cursor if cursor is not None else len(code), reply=True, timeout=_TIMEOUT_S)
+        content = reply["content"]
+        start, end = content["cursor_start"], content["cursor_end"]
+        return [code[:start] + match + code[end:] for match in content["matches"]]
+
+    def inspect(self, code: str) -> str:
+        """What ``?`` shows."""
+        reply = self.client.inspect(code, len(code), reply=True, timeout=_TIMEOUT_S)
+        return str(reply["content"]["data"].get("text/plain", ""))
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of one's own: no profile, history or kernel of the machine has a say."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        path = folder if name == "HOME" else folder / name.lower()
+        path.mkdir(exist_ok=True)
+        monkeypatch.setenv(name, str(path))
+    for name in ("FORCE_COLOR", "DXFORGE_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, cache_dir: Path) -> Path:
+    """An empty folder to work in; the cache is its own."""
+    return tmp_path
+
+
+@pytest.fixture
+def kernel(home: Path, project: Path) -> Iterator[Kernel]:
+    """A kernel that stands in ``project``."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(project))
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=_TIMEOUT_S)
+        yield Kernel(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.context.destroy()
+
+
+@pytest.fixture
+def dx(kernel: Kernel) -> Kernel:
+    """A kernel with the extension loaded."""
+    cell = kernel.run("%load_ext dxforge_nb")
+    assert cell.error is None, cell.error
+    return kernel
