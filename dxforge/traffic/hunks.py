@@ -121,13 +121,12 @@ def syntax_problem(path: str, content: bytes) -> str:
     """Why ``content`` would not compile as Python ("" where it would, or is no ``.py`` file)."""
     if not path.endswith(".py"):
         return ""
-    import ast
     import warnings
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(content, filename=path)
+            compile(content, path, "exec", dont_inherit=True)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
     except (ValueError, RecursionError, MemoryError) as error:

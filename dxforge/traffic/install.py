@@ -6,11 +6,13 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dxforge.config.model import OnYellow
 from dxforge.errors import LockfileError, UndecidedError, UsageError
+from dxforge.files import read_entry
 from dxforge.sources.model import Package, Pin
-from dxforge.store.tree import FILE, Entry, blob_oid
+from dxforge.store.tree import FILE, SYMLINK, Entry, blob_oid
 from dxforge.traffic.lock import Lock, dumps
 from dxforge.traffic.model import Action, Change, InstallReport, PackageChange
 from dxforge.traffic.plan import PackagePlan, plan_package
@@ -253,12 +255,16 @@ def _check_locked(old: Lock, new: Lock, options: Options) -> None:
         )
 
 
-def text_write(path: str, before: str | None, after: str) -> Write:
-    """The write of a text file at ``path`` (from the root), e.g. ``dx.toml``."""
-    old, new = before.encode() if before is not None else None, after.encode()
-    return Write(
-        path=path,
-        before=None if old is None else Entry(FILE, blob_oid(old), len(old)),
-        after=Entry(FILE, blob_oid(new), len(new)),
-        content=new,
-    )
+def text_write(root: Path, path: str, text: str) -> Write:
+    """The write of a text file at ``path`` (from ``root``), e.g. ``dx.toml``; its mode stays.
+
+    Raises:
+        UsageError: it is a symlink, so that writing it would write elsewhere.
+    """
+    found = read_entry(root / path)
+    before = found[0] if found is not None else None
+    if before is not None and before.mode == SYMLINK:
+        raise UsageError("it is a symlink", where=str(root / path), hint="Edit the file it points to by hand")
+    content = text.encode()
+    after = Entry(before.mode if before is not None else FILE, blob_oid(content), len(content))
+    return Write(path=path, before=before, after=after, content=content)

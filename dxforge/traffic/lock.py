@@ -30,7 +30,7 @@ class PendingFile:
 
     ``path``, ``new_path`` and ``set_aside`` are relative to the package's folder. ``base`` is the file as the user last
     decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where
-    there is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: the one there).
+    there is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: that one).
     ``rejected`` are digests of hunks that the user has already refused; ``candidates`` the places (relative too) that
     upstream may have moved the file to, where they are alike and we do not guess.
     """

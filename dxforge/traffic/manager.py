@@ -8,12 +8,20 @@ import dataclasses
 import datetime as dt
 import functools
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dxforge.errors import DxForgeError, LockfileError, ProjectBusyError, ProjectError, UndoError, UsageError
-from dxforge.events import EventBus
+from dxforge.errors import (
+    ChangedMeanwhileError,
+    DxForgeError,
+    LockfileError,
+    ProjectBusyError,
+    ProjectError,
+    UndoError,
+    UsageError,
+)
+from dxforge.events import EventBus, Notice
 from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.traffic.journal import Journal, read_text
 from dxforge.traffic.lock import dumps, loads
@@ -59,10 +67,7 @@ class TrafficManager:
 
     async def recover(self) -> None:
         """Take back what a killed process left half-done; a project that someone is working on is left alone."""
-        journal = self._state / "journal"
-        if journal.is_dir() and any(journal.iterdir()):
-            with contextlib.suppress(ProjectBusyError):
-                await self._in_thread(lambda check: self._with_lock(check, wait_s=0))
+        await self._in_thread(lambda _: self._recover())
 
     # ---- installing
 
@@ -88,7 +93,12 @@ class TrafficManager:
             DxForgeError: any of the tree in ``errors.py``; the project is as it was.
         """
         options = _options(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
-        return await self._in_thread(lambda check: self._plan(options, check=check))
+
+        def work(check: Callable[[], None]) -> Plan:
+            self._recover()
+            return self._plan(options, check=check)
+
+        return await self._in_thread(work)
 
     async def apply(self, plan: Plan) -> InstallReport:
         """Carry out exactly ``plan``.
@@ -190,7 +200,7 @@ class TrafficManager:
         before = self._config_text()
         text = add_package(before if before is not None else new_project(self.root.name), spec)
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
-        write = None if text == before else text_write("dx.toml", before, text)
+        write = None if text == before else text_write(self.root, "dx.toml", text)
         return self._plan(options, command=command, config=config, config_write=write, check=check)
 
     def _plan_remove(self, name: str, options: Options, check: Callable[[], None]) -> Plan:
@@ -203,7 +213,7 @@ class TrafficManager:
             raise _no_project(self.root)
         text = remove_package(before, name)
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
-        write = text_write("dx.toml", before, text)
+        write = text_write(self.root, "dx.toml", text)
         return self._plan(options, command="remove", config=config, config_write=write, removing=True, check=check)
 
     def _plan_package(self, name: str, version: str | None, options: Options, check: Callable[[], None]) -> Plan:
@@ -230,22 +240,23 @@ class TrafficManager:
 
     def _apply(self, plan: Plan, check: Callable[[], None]) -> InstallReport:
         if self._lock_text() != plan.lock_before:
-            raise LockfileError(
+            raise ChangedMeanwhileError(
                 "it changed after the plan was made", where=str(self.root / "dx.lock"), hint="Run the command again"
             )
         check()
         journal = self._journal()
         record = journal.run(plan.job(), now=_now()) if plan.writes else None
         workspace = self._workspace(lock_text=plan.lock_after)
-        for look, package in zip(plan.looks, plan.packages, strict=True):
-            if package.incoming is None:
-                workspace.indexes.put(look.name, None)
-                continue
-            appeared = any(tree.created for tree in package.trees)
-            staged_ns = journal.staged_ns if appeared else None
-            workspace.remember(look, package.incoming, said=package.said, staged_ns=staged_ns)
-        if record is not None:
-            self._keep_archives(workspace, journal)
+        with self._after_commit():
+            for look, package in zip(plan.looks, plan.packages, strict=True):
+                if package.incoming is None:
+                    workspace.indexes.put(look.name, None)
+                    continue
+                appeared = any(tree.created for tree in package.trees)
+                staged_ns = journal.staged_ns if appeared else None
+                workspace.remember(look, package.incoming, said=package.said, staged_ns=staged_ns)
+            if record is not None:
+                self._keep_archives(workspace, journal)
         report = plan.report(operation=record.id if record is not None else None, dry_run=False)
         planned = {look.name for look in plan.looks}
         rest = {
@@ -263,6 +274,7 @@ class TrafficManager:
 
     def pending(self) -> list[Change]:
         """Everything that awaits a decision, with its hunks, evaluated from what is on disk now."""
+        self._recover()
         return [matter.change for matter in self._review(self._workspace()).matters()]
 
     def diff(self, path: str) -> FileDiff:
@@ -277,16 +289,23 @@ class TrafficManager:
         from dxforge.errors import NotPendingError
         from dxforge.traffic.status import edit_diff
 
+        self._recover()
         workspace = self._workspace()
         review = self._review(workspace)
         relative = self._relative(path)
         try:
-            matters = review.choose([relative])
+            matters, _ = review.choose([relative])
         except NotPendingError:
-            found = edit_diff(workspace, relative)
-            if found is None:
-                raise
+            matters = []
+        found = None if matters else edit_diff(workspace, relative)
+        if found is not None:
             return found
+        if not matters:
+            raise NotPendingError(
+                "it is neither pending nor a file of an installed package",
+                where=relative,
+                hint="See what is pending with `dxforge review`",
+            )
         return review.diff(matters[0])
 
     def accept(
@@ -338,7 +357,7 @@ class TrafficManager:
             lock_text = self._lock_text()
             workspace = self._workspace(lock_text=lock_text)
             review = self._review(workspace)
-            matters = review.choose(wanted)
+            matters, closed = review.choose(wanted)
             if (one or chosen is not None) and len(matters) != 1:
                 raise UsageError(
                     f"{len(matters)} files match, and hunks or a resolution belong to exactly one",
@@ -346,7 +365,7 @@ class TrafficManager:
                     hint="Name one file",
                 )
             outcomes = {(matter.name, matter.item.path): decide(review, matter, chosen) for matter in matters}
-            lock = settled(workspace.lock, outcomes)
+            lock = settled(workspace.lock, outcomes, closed)
             writes = tuple(write for outcome in outcomes.values() for write in (*outcome.writes, *outcome.asides))
             job = Job(
                 command=command,
@@ -358,7 +377,8 @@ class TrafficManager:
             journal = self._journal()
             record = journal.run(job, now=_now())
             after = self._workspace(lock_text=job.lock_after)
-            self._keep_archives(after, journal)
+            with self._after_commit():
+                self._keep_archives(after, journal)
             changes = [
                 _decided(matter.change, outcomes[(matter.name, matter.item.path)], command) for matter in matters
             ]
@@ -389,7 +409,8 @@ class TrafficManager:
             pending: list[Change] = []
             with contextlib.suppress(ProjectError):
                 workspace = self._workspace(lock_text=job.lock_after)
-                self._keep_archives(workspace, journal)
+                with self._after_commit():
+                    self._keep_archives(workspace, journal)
                 pending = [matter.change for matter in self._review(workspace).matters()]
             return InstallReport(changes=changes, pending=pending, operation=undone.id, notes=self._loaded(changes))
 
@@ -399,7 +420,8 @@ class TrafficManager:
         """What was done to this project, newest first (the last hundred operations)."""
         from dxforge.traffic.undo import operations
 
-        return operations(self._journal().records()) if self._state.is_dir() else []
+        self._recover()
+        return operations(self._journal().records())
 
     def _content_of(self, record: Record) -> Callable[[Entry], bytes | None]:
         def find(entry: Entry) -> bytes | None:
@@ -421,6 +443,7 @@ class TrafficManager:
         """Every installed package with how many of its files the user changed and how many await a decision."""
         from dxforge.traffic.status import status_of
 
+        self._recover()
         workspace = self._workspace()
         return [status_of(workspace, name) for name in sorted(workspace.lock.packages)]
 
@@ -444,6 +467,12 @@ class TrafficManager:
         return light_for(workspace, self.root, self._relative(str(path)), content)
 
     # ---- the ground
+
+    def _recover(self) -> None:
+        journal = self._state / "journal"
+        if journal.is_dir() and any(journal.iterdir()):
+            with contextlib.suppress(ProjectBusyError):
+                self._with_lock(lambda: None, wait_s=0)
 
     @property
     def _state(self) -> Path:
@@ -504,6 +533,14 @@ class TrafficManager:
             pin.sha256: pin for package in workspace.lock.packages.values() for pin in (package.pin, *package.former)
         }
         workspace.shelf.keep(list(pins.values()), wanted={*pins, *journal.archives()})
+
+    @contextlib.contextmanager
+    def _after_commit(self) -> Iterator[None]:
+        """What follows a commit only saves time later: a failure is told, and takes nothing back."""
+        try:
+            yield
+        except (OSError, DxForgeError) as error:
+            self.events.emit(Notice(text=f"done, but not everything could be kept for later: {error}"))
 
     def _loaded(self, changes: list[Change]) -> list[str]:
         """A note about modules that this process still has from the old source."""

@@ -18,7 +18,6 @@ from dxforge.traffic.lock import LockedPackage, PendingFile
 from dxforge.traffic.model import Action, Change, PackageChange, TrafficLight
 from dxforge.traffic.record import TreeWrite, Write
 
-
 _ON_REMOVAL = {
     table.REMOVED: "the package is removed; you had not changed this file",
     table.REMOVED_BUT_EDITED: "the package is removed, but you had edited this file",
@@ -193,7 +192,10 @@ class _Planner:
             cases.append(Case(path=path, base=base, local=local, incoming=incoming))
         if not edited or given.incoming is None:
             return cases
-        renames = self._renames(edited)
+        # A rename that awaits its decision is known; by now its new name is in the base as well.
+        known = {path: item.new_path for path, item in self._old.items() if item.new_path in self._tree}
+        renames = self._renames({path: base for path, base in edited.items() if path not in known})
+        renames.update({path: Rename(new_path) for path, new_path in known.items() if path in edited})
         return [self._follow(case, renames.get(case.path)) for case in cases]
 
     def _obstacle(self, path: str) -> Obstacle | None:
@@ -231,7 +233,7 @@ class _Planner:
             )
         there = self._given.local.get(rename.new_path)
         incoming = self._tree[rename.new_path]
-        if there is not None and there != incoming:
+        if there is not None and there not in (incoming, self._base.get(rename.new_path)):
             return Case(path=case.path, base=case.base, local=case.local, incoming=None, candidates=(rename.new_path,))
         return Case(path=case.path, base=case.base, local=case.local, incoming=incoming, new_path=rename.new_path)
 
@@ -254,7 +256,9 @@ class _Planner:
     def _acceptable(self, verdict: Verdict) -> bool:
         """Whether nobody needs to look: a rename moves files, and a merge that does not parse wants eyes."""
         content = verdict.content
-        return not verdict.case.new_path and (content is None or not syntax_problem(verdict.case.path, content))
+        if verdict.case.new_path or verdict.reason == table.BASE_LOST:
+            return False
+        return content is None or not syntax_problem(verdict.case.path, content)
 
     def _green(self, verdict: Verdict) -> None:
         path = verdict.case.path

@@ -167,8 +167,11 @@ class Review:
 
     # ---- choosing
 
-    def choose(self, paths: Collection[str]) -> list[Matter]:
+    def choose(self, paths: Collection[str]) -> tuple[list[Matter], set[tuple[str, str]]]:
         """The pending files that ``paths`` (from the root: files, folders, globs, new names of renames) mean.
+
+        Returns:
+            Those that still need a decision, and (package, path) of those that have come to need none.
 
         Raises:
             NotPendingError: one of them means none.
@@ -191,7 +194,15 @@ class Review:
                 hint = f"Did you mean {near[0]}" if near else "See what is pending with `dxforge review`"
                 raise NotPendingError("nothing awaits a decision there", where=plain, hint=hint)
             wanted |= hits
-        return list(self.matters(wanted))
+        matters = list(self.matters(wanted))
+        left = {matter.change.path for matter in matters}
+        closed = {
+            (name, item.path)
+            for name, package in self._workspace.lock.packages.items()
+            for item in package.pending
+            if self._path(name, item.path) in wanted - left
+        }
+        return matters, closed
 
     # ---- deciding
 
@@ -323,8 +334,8 @@ class Outcome:
     left: PendingFile | None = None
 
 
-def settled(lock: Lock, outcomes: Mapping[tuple[str, str], Outcome]) -> Lock:
-    """The lock after decisions: ``outcomes`` by (package, path)."""
+def settled(lock: Lock, outcomes: Mapping[tuple[str, str], Outcome], closed: Collection[tuple[str, str]]) -> Lock:
+    """The lock after decisions: ``outcomes`` by (package, path), and what is ``closed`` because it needs none."""
     for name, package in list(lock.packages.items()):
         pending: list[PendingFile] = []
         for item in package.pending:
@@ -332,7 +343,7 @@ def settled(lock: Lock, outcomes: Mapping[tuple[str, str], Outcome]) -> Lock:
             if outcome is not None:
                 if outcome.left is not None:
                     pending.append(outcome.left)
-            else:
+            elif (name, item.path) not in closed:
                 pending.append(item)
         updated: LockedPackage | None = dataclasses.replace(package, pending=tuple(pending))
         lock = lock.with_package(name, None if package.leaving and not pending else updated)

@@ -49,9 +49,9 @@ def status_of(workspace: Workspace, name: str) -> PackageStatus:
     locked = workspace.lock.packages[name]
     look = workspace.look(name)
     edited = 0
-    if not locked.leaving and not workspace.untouched(look):
-        tree = workspace.base_tree(look)
-        local = local_entries(look.folder, look.found, look.index, set(tree))
+    tree = {} if locked.leaving or workspace.untouched(look) else workspace.base_tree(look)
+    local = local_entries(look.folder, look.found, look.index, {*tree, *(item.path for item in locked.pending)})
+    if tree:
         decided_on = {item.path: item.base for item in locked.pending}
         edited = sum(local.get(path) != decided_on.get(path, entry) for path, entry in tree.items())
     return PackageStatus(
@@ -59,7 +59,7 @@ def status_of(workspace: Workspace, name: str) -> PackageStatus:
         version=locked.pin.version,
         source=locked.pin.kind,
         edited=edited,
-        pending=len(locked.pending),
+        pending=sum(item.incoming is None or local.get(item.path) != item.incoming for item in locked.pending),
         leaving=locked.leaving,
     )
 
