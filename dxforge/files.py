@@ -98,9 +98,12 @@ def write_new(path: Path, content: bytes, mode: int = FILE) -> None:
         os.close(descriptor)
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` so that a crash leaves the old or the new, synced to disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def atomic_write(path: Path, content: bytes, *, temporary: Path | None = None) -> None:
+    """Replace ``path`` by ``content`` so that a crash leaves the old or the new, synced to disk.
+
+    A crash may also leave the ``temporary`` file (default: beside ``path``); name one where recovery clears it away.
+    """
+    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as stream:
             stream.write(content)

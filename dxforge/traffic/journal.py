@@ -232,7 +232,7 @@ class Journal:
                 self.lock_file.unlink()
                 sync_folder(self.root)
             else:
-                atomic_write(self.lock_file, record.lock_after.encode())
+                atomic_write(self.lock_file, record.lock_after.encode(), temporary=record.folder / "dx.lock")
         self.checkpoint("committed")
 
     def _sync_parents(self, record: Record) -> None:
