@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from benchmarks.material import BIN, EDITS, Material, edit, files
 from benchmarks.measure import RSS_UNIT, Contender, Cost, Result, by_turns, process
 
 Say = Callable[[str], None]
+Command = Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,9 @@ class Row:
 def install(material: Material, rounds: int, say: Say) -> list[Row]:
     """A first install of the whole set from a warm cache, as a whole process."""
     target, root = material.work / "target", material.work / "fresh"
-    uv = [material.peers / "uv", "pip", "install", "--quiet", "--target", target, "--link-mode", "copy", "--no-deps"]
-    uv += ["--python", sys.executable, *material.requirements()]
-    dx = [BIN / "dxforge", "install"]
+    uv: Command = [material.peers / "uv", "pip", "install", "--quiet", "--link-mode", "copy", "--no-deps"]
+    uv = [*uv, "--target", target, "--python", sys.executable, *material.requirements()]
+    dx: Command = [BIN / "dxforge", "install"]
     # Warms both caches; what is measured then needs no network.
     process(uv, cwd=material.work, env=material.env)
     material.project("fresh")
@@ -201,7 +202,7 @@ def startup(material: Material, rounds: int, say: Say) -> list[Row]:
     """What starting costs over the bare interpreter."""
     python, ipython = [sys.executable], [sys.executable, "-m", "IPython", "--quick", "--no-banner"]
     quiet = {**material.env, "IPYTHONDIR": str(material.work / "ipython")}
-    pairs = [
+    pairs: list[tuple[str, Command, Command, str, int]] = [
         ("import dxforge", [*python, "-c", "import dxforge"], [*python, "-c", "pass"], "Python", 60),
         ("%load_ext dxforge_nb", [*ipython, "-c", "%load_ext dxforge_nb"], [*ipython, "-c", "pass"], "IPython", 100),
         ("dxforge --help", [BIN / "dxforge", "--help"], [*python, "-c", "pass"], "Python", 150),
@@ -209,7 +210,7 @@ def startup(material: Material, rounds: int, say: Say) -> list[Row]:
     rows = []
     for what, command, bare, name, goal_ms in pairs:
 
-        def contender(command: list[str | Path], label: str) -> Contender:
+        def contender(command: Command, label: str) -> Contender:
             return Contender(name=label, run=lambda: process(command, cwd=material.work, env=quiet))
 
         # Cheap runs, and small differences: more of them.

@@ -74,7 +74,7 @@ class Material:
         """The wheels of ``PACKAGES``."""
         folder = self.cache / "wheels"
         folder.mkdir(exist_ok=True)
-        found = []
+        found: list[Path] = []
         for name, version in PACKAGES.items():
             if not list(folder.glob(f"{name}-{version}-*.whl")):
                 command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
