@@ -107,11 +107,13 @@ def next_commands(changes: Sequence[Change], program: str) -> Commands:
 def file_commands(change: Change, program: str) -> Commands:
     """What to type to decide on ``change``."""
     path = quoted(change.path)
-    rows = [(f"{program} accept {path}", "take the proposal"), (f"{program} reject {path}", "keep mine")]
+    rows = [(f"{program} accept {path}", "take the proposal"), (f"{program} reject {path}", "keep yours")]
     if len(change.hunks) > 1:
-        rows.insert(1, (f"{program} accept {path} --hunk {change.hunks[0].id}", "take one hunk, keep mine in the rest"))
+        rows.insert(
+            1, (f"{program} accept {path} --hunk {change.hunks[0].id}", "take one hunk, keep yours in the rest")
+        )
     if change.light is TrafficLight.RED:
-        rows.append((f"{program} resolve {path} --file FILE", "settle it with a merge of my own"))
+        rows.append((f"{program} resolve {path} --file FILE", "settle it with a merge of your own"))
     return Commands(tuple(rows))
 
 

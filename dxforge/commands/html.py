@@ -23,13 +23,13 @@ STYLE = """\
   color: var(--jp-ui-font-color1, var(--vscode-foreground, inherit)); line-height: 1.45; }
 .dxforge table { border-collapse: collapse; margin: .3em 0 .6em; color: inherit; }
 .dxforge table th, .dxforge table td { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
-  border: 0; background: none; white-space: normal; overflow-wrap: anywhere; }
+  border: 0; background: none; white-space: pre-wrap; overflow-wrap: break-word; }
 .dxforge table th { font-weight: 600; border-bottom: 1px solid var(--dx-line); }
 .dxforge table th:first-child, .dxforge table td:first-child { overflow-wrap: normal; }
 .dxforge code { font-family: var(--dx-code); background: rgba(128, 128, 128, .12); color: inherit;
   padding: 0 .3em; border-radius: 3px; }
 .dxforge details { border: 1px solid var(--dx-line); border-radius: 4px; margin: .4em 0; padding: .3em .7em; }
-.dxforge details > summary { cursor: pointer; overflow-wrap: anywhere; }
+.dxforge details > summary { cursor: pointer; overflow-wrap: break-word; white-space: pre-wrap; }
 .dxforge details details { margin-left: .2em; }
 .dxforge pre { font-family: var(--dx-code); font-size: .92em; line-height: 1.35; margin: .4em 0; padding: 0;
   overflow-x: auto; background: none; color: inherit; }
@@ -39,7 +39,9 @@ STYLE = """\
 .dxforge .green, .dxforge .yellow, .dxforge .red { font-weight: 600; white-space: nowrap; }
 .dxforge pre .added { background: rgba(46, 160, 67, .18); }
 .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
-.dxforge pre .hunk { background: rgba(56, 139, 253, .14); } .dxforge p { margin: .25em 0; }
+.dxforge pre .hunk { background: rgba(56, 139, 253, .14); }
+.dxforge p { margin: .25em 0; white-space: pre-wrap; } .dxforge .gap { height: .6em; }
+.dxforge td > span.dim { white-space: nowrap; }
 </style>"""
 
 
@@ -58,7 +60,7 @@ def _block(block: Block) -> str:
             indent = f' style="margin-left: {block.indent * 1.2:g}em"' if block.indent else ""
             return f"<p{indent}>{_line(block.line)}</p>"
         case Gap():
-            return ""
+            return '<div class="gap"></div>'
         case Table():
             return _table(block)
         case Diff():

@@ -21,12 +21,12 @@ def shown(text: str) -> str:
 
 
 def shown_line(text: str) -> str:
-    """A line of a file: as ``shown``, but tabs stay, the newline goes, and a final carriage return is one sign."""
+    """A line of a file: as ``shown``, but tabs stay, the newline goes, and a final carriage return is ``\\r``."""
     text = text.removesuffix("\n")
     if text.isprintable():
         return text
     # Every line of a CRLF file has one.
-    text, returned = (text[:-1], "␍") if text.endswith("\r") else (text, "")
+    text, returned = (text[:-1], "\\r") if text.endswith("\r") else (text, "")
     return "\t".join(shown(part) for part in text.split("\t")) + returned
 
 

@@ -75,7 +75,7 @@ class Commands:
 Block = Text | Gap | Table | Diff | Section | Commands
 
 _LIGHTS: dict[str, tuple[str, Style]] = {"green": ("●", "green"), "yellow": ("▲", "yellow"), "red": ("■", "red")}
-PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": ".", "␍": "^"})
+PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": "."})
 """For streams that cannot encode the shapes."""
 
 
