@@ -63,10 +63,10 @@ def add_package(text: str, spec: PackageSpec, *, where: str = FILE_NAME) -> str:
     at = At(where=where)
     packages = check_table(parse(text, where=where).get(SECTION, {}), at / SECTION)
     place = at / SECTION / spec.name
+    check_names([*(name for name in packages if name != spec.name), spec.name], at / SECTION)
     value = _shortest(spec)
     refuse_secrets(value, place)
     wanted = decode_package(spec.name, value, place)
-    check_names([*(name for name in packages if name != spec.name), spec.name], at / SECTION)
     if spec.name in packages and _means(packages[spec.name], wanted):
         return text
     newline = _newline(text)

@@ -31,7 +31,7 @@ def parse_requirement(text: str, name: str | None = None) -> PackageSpec:
     Forms: ``humanize``, ``humanize>=4.9,<5``; ``npm:lodash-es@^4.17``, ``npm:@scope/x``;
     ``git+URL@rev#subdirectory=src``
     (URL: an address, ``git@host:path`` or a path); ``./folder``, ``../x.tar.gz``, an absolute path;
-    ``https://…/x.tar.gz#sha256=…``; and ``name @`` before the last three. Relative paths are taken as written, that
+    ``https://…/x.tar.gz#sha256=…``; and ``name @`` before all but the first. Relative paths are taken as written, that
     is from the project's root.
 
     Args:
@@ -50,16 +50,17 @@ def parse_requirement(text: str, name: str | None = None) -> PackageSpec:
             "the address carries credentials",
             hint="Leave them out; secrets come from the environment, never from dx.toml",
         )
-    if not name:
-        named = _NAMED.fullmatch(text)
-        if named and (_SCHEME.match(named[2]) or _is_path(named[2]) or named[2].startswith("git+")):
-            name, text = named[1], named[2]
+    named = _NAMED.fullmatch(text)
+    if named and (_SCHEME.match(named[2]) or _is_path(named[2]) or named[2].startswith(("git+", "npm:"))):
+        name, text = name or named[1], named[2]
     suggested, value = _read(text)
     chosen = name or suggested
     fault = name_fault(chosen)
     if fault:
         what = f"{show(chosen)} cannot be a package's folder: {fault}" if chosen else "no name follows from this"
-        raise UsageError(what, where=show(text), hint="Give it a name of its own, as in `name @ …`")
+        by_hand = f'Write it into dx.toml under another name: … = {{ project = "{chosen}" }}'
+        hint = by_hand if isinstance(value, str) else "Give it a name of its own, as in `name @ …`"
+        raise UsageError(what, where=show(text), hint=hint)
     if isinstance(value, str) and chosen != suggested:
         value = {"version": value, "project": suggested}
     try:
@@ -91,7 +92,7 @@ def _read_npm(text: str) -> tuple[str, dict[str, object]]:
     cut = text.find("@", 1)
     npm, version = (text, "") if cut == -1 else (text[:cut].rstrip(), text[cut + 1 :].strip())
     if cut != -1 and not version:
-        raise UsageError("no version follows the '@'", where=show(text), hint="Write npm:lodash-es@^4.17")
+        raise UsageError("no version follows the '@'", where=show(f"npm:{text}"), hint="Write npm:lodash-es@^4.17")
     # The scope stays in the name: @types/node and @babel/core say little without it.
     return _safe(npm.removeprefix("@").replace("/", "-")), {"npm": npm, "version": version}
 
@@ -166,7 +167,7 @@ def _read_pypi(text: str) -> tuple[str, str]:
         raise UsageError("environment markers have no meaning here", where=show(text), hint=hint)
     if version.startswith("@"):
         exact = version[1:].strip()
-        hint = f"Write {show(f'{project}=={exact}')}, or {show(f'npm:{project}@{exact}')} for npm"
+        hint = f"Write {show(f'{project}=={exact}')}, or {show(f'npm:{project}@{exact}')} for npm" if exact else _FORMS
         raise UsageError("'@' is npm's way to name a version", where=show(text), hint=hint)
     if _ARCHIVE.search(text):
         raise UsageError("this looks like an archive", where=show(text), hint=f"Write {show('./' + text)}")

@@ -12,7 +12,8 @@ from dxforge.errors import ConfigError
 MAX_TEXT_CHARS = 8192
 _MAX_SHOWN_CHARS = 60
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Lone surrogates as well: they cannot be printed.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -66,8 +67,8 @@ def type_name(value: object) -> str:
 
 def show(text: str) -> str:
     """``text`` quoted for an error: short, and without anything that would disturb a terminal."""
-    escaped = _short(text).replace('"', '\\"')
-    return '"' + _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'
+    shown = (char if char.isprintable() else f"\\u{ord(char):04x}" for char in _short(text).replace('"', '\\"'))
+    return '"' + "".join(shown) + '"'
 
 
 def _short(text: str) -> str:
