@@ -185,42 +185,52 @@ def find_renames(edited: Tree, removed: Tree, added: Tree, base: Reader, incomin
         edited: removed upstream and edited by the user (base entries).
         removed: all that upstream removed (base entries), ``edited`` among them.
         added: all that upstream added.
-        base: reads ``edited``.
+        base: reads ``removed``; contents that are lost are left out.
         incoming: reads ``added``.
 
     Returns:
         For each edited file that has a similar one (at least half alike, as git counts) where it went.
     """
-    edited = {path: entry for path, entry in edited.items() if entry.size and entry.mode != SYMLINK}
-    added = {path: entry for path, entry in added.items() if entry.size and entry.mode != SYMLINK}
+    edited, removed, added = _movable(edited), _movable(removed), _movable(added)
     if not edited or not added:
         return {}
+    sources, targets = _by_oid(removed), _by_oid(added)
     found: dict[str, Rename] = {}
-    by_oid: dict[str, list[str]] = {}
-    for path, entry in added.items():
-        by_oid.setdefault(entry.oid, []).append(path)
-    sources: dict[str, int] = {}
-    for entry in removed.values():
-        sources[entry.oid] = sources.get(entry.oid, 0) + 1
-    inexact = {}
     for path, entry in edited.items():
-        exact = by_oid.get(entry.oid, [])
-        if len(exact) == 1 and sources[entry.oid] == 1:
-            found[path] = Rename(exact[0])
-        elif exact:
-            found[path] = Rename(None, tuple(sorted(exact)))
-        else:
-            inexact[path] = entry
-    taken = {rename.new_path for rename in found.values()}
-    targets = {path: entry for path, entry in added.items() if path not in taken}
-    for path, new_path in _similar(inexact, targets, base, incoming).items():
-        alike = by_oid[added[new_path].oid]
-        found[path] = Rename(new_path) if len(alike) == 1 else Rename(None, tuple(sorted(alike)))
+        exact = targets.get(entry.oid, [])
+        if exact:
+            alone = len(exact) == 1 and len(sources[entry.oid]) == 1
+            found[path] = Rename(exact[0]) if alone else Rename(None, tuple(sorted(exact)))
+    # What is another removed file as it was, edited or not, is that one's: nothing else is likened to it.
+    left = {path: entry for path, entry in removed.items() if entry.oid not in targets}
+    free = {path: entry for path, entry in added.items() if entry.oid not in sources}
+    if not any(path in edited for path in left):
+        return found
+    for path, new_path in _similar(left, free, base, incoming).items():
+        places, twins = targets[added[new_path].oid], sources[removed[path].oid]
+        for twin in twins:
+            if twin in edited:
+                known = found[twin].candidates if twin in found else ()
+                alone = len(places) == len(twins) == 1
+                found[twin] = Rename(new_path) if alone else Rename(None, tuple(sorted({*known, *places})))
     return found
 
 
-def _similar(edited: Tree, added: Tree, base: Reader, incoming: Reader) -> dict[str, str]:
-    if not edited or not added:
+def _movable(tree: Tree) -> Tree:
+    """Without empty files and symlinks: that two of them are alike means nothing."""
+    return {path: entry for path, entry in tree.items() if entry.size and entry.mode != SYMLINK}
+
+
+def _by_oid(tree: Tree) -> dict[str, list[str]]:
+    paths: dict[str, list[str]] = {}
+    for path, entry in tree.items():
+        paths.setdefault(entry.oid, []).append(path)
+    return paths
+
+
+def _similar(removed: Tree, added: Tree, base: Reader, incoming: Reader) -> dict[str, str]:
+    """Pairs of at least half alike, the most alike first; each path in one pair at most."""
+    if not removed or not added:
         return {}
     import pygit2
     import pygit2.enums
@@ -228,8 +238,8 @@ def _similar(edited: Tree, added: Tree, base: Reader, incoming: Reader) -> dict[
     repository, _ = memory_repository()
     trees: list[pygit2.Tree] = []
     numbered: list[list[str]] = []
-    for side, (paths, reader) in enumerate(((list(edited), base), (list(added), incoming))):
-        contents = reader(paths)
+    for side, contents in enumerate((base(list(removed)), incoming(list(added)))):
+        paths = list(contents)
         index = pygit2.Index()
         for number, path in enumerate(paths):
             # Names differ between the sides, so that libgit2 sees deletions and additions only.
