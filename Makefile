@@ -28,7 +28,8 @@ test: check ## Everything that a change must pass (under 15 minutes)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore=tests/unit
 
 check: $(READY) ## Lint, types, layers and unit tests (under a minute)
-	$(BIN)/ruff check
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/unit

@@ -1,6 +1,6 @@
 """Measure, and print a table for the README.
 
-    python -m benchmarks [install noop upgrade startup] [--rounds 5] [--copier-rounds 5]
+python -m benchmarks [install noop upgrade startup] [--rounds 5] [--copier-rounds 5]
 """
 
 from __future__ import annotations

@@ -247,4 +247,3 @@ def _row(what: str, peer: str, results: list[Result], goal: float) -> Row:
 
 def _memory(results: list[Result]) -> str:
     return " / ".join(f"{result.peak_bytes / 2**20:.0f}" for result in results)
-

@@ -270,9 +270,7 @@ def _read(folder: str) -> tuple[dict[str, int], tuple[_Root, ...]]:
             path = os.path.join(package, "src")
             stamps[path] = _stamp(path)
         installed = path != package or any(name.endswith(".dist-info") for name in names)
-        roots.append(
-            _Root(path, _offered(path, everything=installed), metadata=package if "PKG-INFO" in names else "")
-        )
+        roots.append(_Root(path, _offered(path, everything=installed), metadata=package if "PKG-INFO" in names else ""))
         # Python's own listing of the folder may be as old as ours was.
         cached = sys.path_importer_cache.get(path)
         if cached is not None and hasattr(cached, "invalidate_caches"):

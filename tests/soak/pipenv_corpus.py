@@ -175,9 +175,7 @@ def _pip_version(copy: Files) -> str:
 
 
 def _pipenv_copies(releases: Sequence[str]) -> dict[str, Files]:
-    return {
-        release: _files(wheel, "pipenv/patched/pip/") for release, wheel in _wheels("pipenv", releases).items()
-    }
+    return {release: _files(wheel, "pipenv/patched/pip/") for release, wheel in _wheels("pipenv", releases).items()}
 
 
 def _files(wheel: Path, prefix: str) -> Files:
