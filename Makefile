@@ -29,7 +29,7 @@ test: check ## Everything that a change must pass (under 15 minutes)
 
 check: $(READY) ## Lint, types, layers and unit tests (under a minute)
 	$(BIN)/ruff check --quiet
-	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q tests/unit
