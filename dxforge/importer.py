@@ -75,7 +75,16 @@ def loaded_from(paths: Iterable[Path | str]) -> list[str]:
 
     An install report names them: they go on running the old source until they are reloaded.
     """
-    wanted = {os.path.realpath(path) for path in paths}
+    folders: dict[str, str] = {}
+
+    def real(path: Path | str) -> str:
+        # Thousands of files lie in hundreds of folders: ask the disk once for each folder.
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
+
+    wanted = {real(path) for path in paths}
     names = {os.path.basename(path) for path in wanted}
     return sorted(
         name

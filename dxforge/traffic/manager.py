@@ -546,7 +546,7 @@ class TrafficManager:
         """A note about modules that this process still has from the old source."""
         from dxforge.importer import loaded_from
 
-        written = (Action.CREATE, Action.UPDATE, Action.DELETE)
+        written = (Action.UPDATE, Action.DELETE)
         names = loaded_from([self.root / change.path for change in changes if change.action in written])
         if not names:
             return []
