@@ -180,7 +180,8 @@ RANGES = st.sampled_from(["", "^4.17", "1.x || 2", ">=1.2 <2", "=1.2.3", "1 - 2"
 LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=12).filter(
     lambda text: text.strip() and "://" not in text
 )
-PATHS = LINES.map(lambda text: "../" + text)
+# Beside the project: a path that leads to it would copy itself.
+PATHS = LINES.filter(lambda text: ".." not in text).map(lambda text: "../p" + text)
 
 
 @st.composite
