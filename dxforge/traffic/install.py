@@ -146,10 +146,9 @@ def plan_install(
     current: list[PackageChange] = []
     for name, package in wanted.items():
         check()
-        look = workspace.look(name)
         locked = lock.packages.get(name)
         same = locked is not None and package is not None and _same_archive(locked.pin, package.pin)
-        if same and package is not None and workspace.untouched(look):
+        if same and package is not None and workspace.untouched(name):
             assert locked is not None  # noqa: S101 - implied by same
             version = package.pin.version
             current.append(
@@ -158,6 +157,7 @@ def plan_install(
             if locked.pin != package.pin:
                 new_lock = new_lock.with_package(name, dataclasses.replace(locked, pin=package.pin))
             continue
+        look = workspace.look(name)
         decided = plan_package(workspace.given(look, package, on_yellow=on_yellow))
         plans.append(decided)
         looks.append(look)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dxforge.errors import ApplyError, ChangedMeanwhileError, DxForgeError, WriteError
+from dxforge.errors import ApplyError, ChangedMeanwhileError, WriteError
 from dxforge.events import EventBus, Notice, Progress
 from dxforge.files import (
     atomic_write,
@@ -41,7 +41,8 @@ from dxforge.files import (
 )
 from dxforge.store.tree import Entry, blob_oid
 from dxforge.traffic.lock import archives_in
-from dxforge.traffic.record import Job, Record, TreeWrite, Write, decode, encode, moved
+from dxforge.traffic.record import Job, Record, TreeWrite, decode, encode, moved
+from dxforge.traffic.rollback import RollBack
 
 _KEPT_OPERATIONS = 100
 _PROGRESS_EVERY = 200
@@ -79,6 +80,12 @@ class Journal:
             ChangedMeanwhileError: a file is not as the job expects it.
             WriteError: the file system refused.
         """
+        try:
+            return self._run(job, now)
+        except OSError as error:
+            raise write_error(error, error.filename or self.state, "cannot be written") from error
+
+    def _run(self, job: Job, now: str) -> Record:
         identity = self._next_id()
         folder = self.state / "journal" / identity
         record = Record(
@@ -101,8 +108,11 @@ class Journal:
         try:
             self._perform(record)
             self._commit(record)
+            return self._settle(record)
         except BaseException as error:
             if self._committed(record):
+                if isinstance(error, OSError):
+                    return record  # done; the next command files it
                 raise
             problems = self._roll_back(record)
             if problems:
@@ -111,9 +121,8 @@ class Journal:
                     where=str(folder),
                     hint="What was there is kept in that folder; the next command tries again to put it back",
                 ) from error
-            shutil.rmtree(folder, ignore_errors=True)
+            self._forget(folder)
             raise
-        return self._settle(record)
 
     def _stage(self, record: Record, job: Job) -> None:
         self.checkpoint("stage")
@@ -225,8 +234,7 @@ class Journal:
         self._sync_parents(record)
         self.checkpoint("commit")
         if record.lock_after != record.lock_before:
-            current = read_text(self.lock_file)
-            if current != record.lock_before:
+            if not self._lock_is(record.lock_before):
                 raise WriteError("dx.lock changed meanwhile", where=str(self.lock_file), hint="Run the command again")
             if record.lock_after is None:
                 self.lock_file.unlink()
@@ -244,7 +252,8 @@ class Journal:
         done = self.state / "operations" / record.id
         done.parent.mkdir(exist_ok=True)
         os.rename(record.folder, done)
-        sync_folder(done.parent)
+        with contextlib.suppress(OSError):
+            sync_folder(done.parent)
         self.checkpoint("settled")
         self._forget_old()
         return moved(record, done)
@@ -252,97 +261,60 @@ class Journal:
     def _committed(self, record: Record) -> bool:
         if record.lock_after == record.lock_before:
             return not record.folder.exists()
-        return read_text(self.lock_file) == record.lock_after
+        return self._lock_is(record.lock_after)
+
+    def _lock_is(self, text: str | None) -> bool:
+        try:
+            return read_text(self.lock_file) == text
+        except UnicodeDecodeError:
+            return False
 
     # ---- going back
 
     def recover(self) -> None:
         """Finish or take back what a killed process left behind. Files that the user changed since are not touched."""
-        folder = self.state / "journal"
-        for identity in sorted(_names(folder)):
-            left = folder / identity
-            try:
-                record = decode(left)
-            except (OSError, ValueError, KeyError, TypeError):
-                shutil.rmtree(left, ignore_errors=True)  # no record: nothing outside this folder was touched
-                continue
-            if record.lock_after != record.lock_before and self._committed(record):
-                self._settle(record)
-                continue
-            problems = self._roll_back(record)
-            if problems:
-                kept = self.state / "interrupted" / identity
-                kept.parent.mkdir(exist_ok=True)
-                os.rename(left, kept)
-                for problem in problems:
-                    self.events.emit(Notice(text=f"{problem}; what dxforge had saved is in {kept}"))
-            else:
-                shutil.rmtree(left, ignore_errors=True)
-            self.events.emit(Notice(text=f"an interrupted {record.command} was taken back"))
+        try:
+            for identity in sorted(_names(self.state / "journal")):
+                self._recover(self.state / "journal" / identity)
+        except OSError as error:
+            raise write_error(error, error.filename or self.state, "cannot be recovered") from error
+
+    def _recover(self, left: Path) -> None:
+        if not os.path.lexists(left / "record.json"):
+            shutil.rmtree(left, ignore_errors=True)  # nothing outside this folder was touched
+            return
+        try:
+            record = decode(left)
+        except (ValueError, KeyError, TypeError) as error:
+            self._keep(left, [f"the record of an interrupted operation cannot be read ({error})"])
+            return
+        if record.lock_after != record.lock_before and self._committed(record):
+            self._settle(record)
+            return
+        problems = self._roll_back(record)
+        if problems:
+            self._keep(left, problems)
+        else:
+            self._forget(left)
+        self.events.emit(Notice(text=f"an interrupted {record.command} was taken back"))
+
+    def _keep(self, left: Path, problems: list[str]) -> None:
+        """Put aside what could not be taken back wholly: it may hold the only copy of something."""
+        kept = self.state / "interrupted" / left.name
+        kept.parent.mkdir(exist_ok=True)
+        os.rename(left, kept)
+        for problem in problems:
+            self.events.emit(Notice(text=f"{problem}; what dxforge had saved is in {kept}"))
 
     def _roll_back(self, record: Record) -> list[str]:
         """Undo what was performed; returns a line for each file that could not be put back."""
-        problems: list[str] = []
-        for number, tree in reversed(list(enumerate(record.trees))):
-            if tree.created:
-                self._attempt(problems, tree.path, self._unplace_tree, record.tree_slot(number), tree)
-        for number, write in reversed(list(enumerate(record.writes))):
-            if write.after is not None:
-                self._attempt(problems, write.path, self._unwrite, record.slot(number), write)
-        self._prune(write.path for write in record.writes if write.before is None)
-        for number, tree in reversed(list(enumerate(record.trees))):
-            if not tree.created:
-                self._attempt(problems, tree.path, self._put_back, record.tree_slot(number), self._target(tree.path))
-        for number, write in reversed(list(enumerate(record.writes))):
-            if write.after is None:
-                self._attempt(problems, write.path, self._put_back, record.slot(number), self._target(write.path))
-        return problems
+        return RollBack(record=record, root=self.root, prune=self._prune).run()
 
-    def _attempt(self, problems: list[str], path: str, function: Callable[..., None], *args: Any) -> None:
-        try:
-            function(*args)
-        except (OSError, DxForgeError) as error:
-            problems.append(f"{path} could not be put back ({error})")
-
-    def _put_back(self, slot: Path, target: Path) -> None:
-        if os.path.lexists(slot):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            move_new(slot, target)
-
-    def _unwrite(self, slot: Path, write: Write) -> None:
-        target = self._target(write.path)
-        if write.before is None:
-            current = read_entry(target)
-            if not os.path.lexists(slot) and current is not None and current[0] == write.after:
-                move_new(target, slot)
-            return
-        halfway = slot.with_name(slot.name + ".old")  # only where the kernel cannot exchange
-        if os.path.lexists(halfway):
-            os.replace(halfway, target) if not os.path.lexists(target) else os.replace(halfway, slot)
-        saved = read_entry(slot)
-        if saved is None or saved[0] != write.before:
-            return  # not written yet
-        current = read_entry(target)
-        if current is None and not os.path.lexists(target):
-            raise ApplyError("it was deleted meanwhile")
-        if current is None or current[0] != write.after:
-            if current is not None and current[0] == write.before:
-                return
-            raise ApplyError("it was changed meanwhile")
-        displace(target, slot, write.after, replace=True)
-
-    def _unplace_tree(self, slot: Path, tree: TreeWrite) -> None:
-        target = self._target(tree.path)
-        if os.path.lexists(slot) or not target.is_dir():
-            return
-        if exact_tree(target, tree.files):
-            move_new(target, slot)
-            return
-        for path, entry in tree.files.items():
-            found = read_entry(target / path)
-            if found is not None and found[0] == entry:
-                (target / path).unlink()
-        self._prune(f"{tree.path}/{path}" for path in tree.files)
+    def _forget(self, folder: Path) -> None:
+        # The record first: without it the rest is rubbish, whenever we are killed.
+        with contextlib.suppress(OSError):
+            (folder / "record.json").unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
     # ---- what was done
 

@@ -16,7 +16,7 @@ from dxforge.files import atomic_write, read_entry
 from dxforge.store.tree import Entry, Tree
 from dxforge.traffic.light import Obstacle
 
-_FORMAT = 2
+_FORMAT = 3
 _RACY_NS = 50_000_000
 """A file touched this shortly before it was looked at may change again without its times showing it."""
 
@@ -97,7 +97,7 @@ class Index:
     seen: Mapping[str, tuple[Stamp, Entry]]
     said: frozenset[str] = frozenset()
     clean: Mapping[str, Stamp] | None = None
-    """All stamps, where every file on disk is the tree's own and trusted: then one comparison says so again."""
+    """The stamps of all the tree's files, where each on disk is the tree's own and trusted (see `still_clean`)."""
 
 
 def local_entries(folder: Path, found: Scan, index: Index | None, paths: set[str] | None = None) -> dict[str, Entry]:
@@ -148,8 +148,28 @@ def make_index(
 ) -> Index:
     """An index of what is on disk now; see :func:`trusted`."""
     seen = trusted(found, entries, looked_ns)
-    whole = len(seen) == len(found.files) == len(tree) and all(tree.get(path) == item[1] for path, item in seen.items())
-    return Index(sha256, tree, seen, said, dict(found.files) if whole else None)
+    return Index(sha256, tree, seen, said, _clean(tree, seen))
+
+
+def _clean(tree: Tree, seen: Mapping[str, tuple[Stamp, Entry]]) -> dict[str, Stamp] | None:
+    """The stamps of all the tree's files where each is on disk as it is in the tree, else None."""
+    if any(path not in seen or seen[path][1] != entry for path, entry in tree.items()):
+        return None
+    return {path: seen[path][0] for path in tree}
+
+
+def still_clean(folder: Path, clean: Mapping[str, Stamp]) -> bool:
+    """Whether every file still has its stamp. Lists no folder and opens no file: what else is there is the user's."""
+    prefix = f"{folder}/"
+    lstat = os.lstat
+    try:
+        for path, stamp in clean.items():
+            status = lstat(prefix + path)
+            if (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size, status.st_mode) != stamp:
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def now_ns() -> int:
@@ -168,8 +188,7 @@ def load_index(path: Path) -> Index | None:
             name: ((*stamp,), tree[name] if row == 0 else Entry(*row))
             for name, stamp, row in zip(data["seen"], zip(*data["stamps"], strict=True), data["entries"], strict=True)
         }
-        clean = {name: stamp for name, (stamp, _) in seen.items()} if data["clean"] else None
-        return Index(data["sha256"], tree, seen, frozenset(data["said"]), clean)
+        return Index(data["sha256"], tree, seen, frozenset(data["said"]), _clean(tree, seen))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -181,7 +200,6 @@ def save_index(path: Path, index: Index) -> None:
         "format": _FORMAT,
         "sha256": index.sha256,
         "said": sorted(index.said),
-        "clean": index.clean is not None,
         "paths": list(index.tree),
         "tree": _columns([_row(entry) for entry in index.tree.values()], 3),
         "seen": list(index.seen),

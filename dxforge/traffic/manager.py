@@ -106,7 +106,7 @@ class TrafficManager:
         Raises:
             ChangedMeanwhileError: the project is no longer as it was when the plan was made; nothing was changed.
         """
-        return await self._in_thread(lambda check: self._with_lock(lambda: self._apply(plan, check)))
+        return await self._in_thread(lambda check: self._with_lock(lambda: self._apply(plan, check), check=check))
 
     async def install_all_dependencies(
         self,
@@ -164,7 +164,7 @@ class TrafficManager:
 
     async def _install(self, make_plan: Callable[[Callable[[], None]], Plan]) -> InstallReport:
         def work(check: Callable[[], None]) -> InstallReport:
-            return self._with_lock(lambda: self._apply(make_plan(check), check))
+            return self._with_lock(lambda: self._apply(make_plan(check), check), check=check)
 
         return await self._in_thread(work)
 
@@ -564,12 +564,14 @@ class TrafficManager:
                 ) from error
         return path.replace("\\", "/").removeprefix("./")
 
-    def _with_lock(self, work: Callable[[], T], *, wait_s: float | None = None) -> T:
+    def _with_lock(
+        self, work: Callable[[], T], *, wait_s: float | None = None, check: Callable[[], None] = lambda: None
+    ) -> T:
         if not self.root.is_dir():
             raise _no_project(self.root)
         state = prepare_state_dir(self.root)
         wait_s = self._environment().lock_wait_s if wait_s is None else wait_s
-        with project_lock(state, wait_s=wait_s, events=self.events):
+        with project_lock(state, wait_s=wait_s, events=self.events, check=check):
             self._journal().recover()
             return work()
 
@@ -588,6 +590,7 @@ class TrafficManager:
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait([future])
+            future.exception()  # taken note of, or the loop complains about it when it is closed
             raise
         return outcome
 

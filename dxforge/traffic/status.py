@@ -49,7 +49,7 @@ def status_of(workspace: Workspace, name: str) -> PackageStatus:
     locked = workspace.lock.packages[name]
     look = workspace.look(name)
     edited = 0
-    tree = {} if locked.leaving or workspace.untouched(look) else workspace.base_tree(look)
+    tree = {} if locked.leaving or workspace.untouched(name) else workspace.base_tree(look)
     local = local_entries(look.folder, look.found, look.index, {*tree, *(item.path for item in locked.pending)})
     if tree:
         decided_on = {item.path: item.base for item in locked.pending}

@@ -12,7 +12,17 @@ from dxforge.files import read_entry, write_error
 from dxforge.sources.model import Package, Pin
 from dxforge.store.tree import Entry, Tree
 from dxforge.traffic.judge import Readers
-from dxforge.traffic.local import Index, Scan, load_index, local_entries, make_index, now_ns, save_index, scan
+from dxforge.traffic.local import (
+    Index,
+    Scan,
+    load_index,
+    local_entries,
+    make_index,
+    now_ns,
+    save_index,
+    scan,
+    still_clean,
+)
 from dxforge.traffic.lock import Lock, LockedPackage
 from dxforge.traffic.plan import Given
 from dxforge.traffic.shelf import LazyPackage, Shelf
@@ -104,10 +114,10 @@ class Workspace:
             name=name, folder=folder, prefix=prefix, found=found, looked_ns=looked, index=self.indexes.get(name)
         )
 
-    def untouched(self, look: Look) -> bool:
+    def untouched(self, name: str) -> bool:
         """Whether the stat cache alone proves that every file is the locked archive's and nothing is pending."""
-        locked = self.lock.packages.get(look.name)
-        index = look.index
+        locked = self.lock.packages.get(name)
+        index = self.indexes.get(name)
         return (
             locked is not None
             and index is not None
@@ -115,8 +125,7 @@ class Workspace:
             and not locked.pending
             and not locked.leaving
             and index.sha256 == locked.pin.sha256
-            and index.clean == look.found.files
-            and not look.found.special
+            and still_clean(self.config.packages_path / name, index.clean)
         )
 
     def base_tree(self, look: Look) -> Tree:
