@@ -30,7 +30,6 @@ from dxforge.files import (
     exact_tree,
     move_new,
     place,
-    read_entry,
     remove_if_empty,
     safe_join,
     sync_folder,
