@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -279,13 +279,16 @@ def _changed(target: Path) -> ChangedMeanwhileError:
 
 
 @contextlib.contextmanager
-def project_lock(state_dir: Path, *, wait_s: float, events: EventBus) -> Iterator[None]:
+def project_lock(
+    state_dir: Path, *, wait_s: float, events: EventBus, check: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold the project's lock across processes and threads; it is freed by the kernel when its holder dies.
 
     Args:
         state_dir: the project's ``.dx``; exists.
         wait_s: how long to wait for another holder, in seconds; a ``WaitingForProject`` event says so.
         events: where that event goes.
+        check: called while waiting; raises to give up.
 
     Raises:
         ProjectBusyError: still held after ``wait_s``; names the holder's pid.
@@ -313,6 +316,7 @@ def project_lock(state_dir: Path, *, wait_s: float, events: EventBus) -> Iterato
             if not told:
                 events.emit(WaitingForProject(pid=pid, timeout_s=wait_s))
                 told = True
+            check()
             time.sleep(_POLL_S)
         _write_holder(path)
         yield
