@@ -231,9 +231,9 @@ class Workspace:
             local = local_entries(look.folder, found, index, set(package.tree))
         except ChangedMeanwhileError:
             return  # only a cache: the next run reads what it must
-        self.indexes.put(
-            look.name, make_index(package.pin.sha256, package.tree, found, local, looked_ns=looked, said=said)
-        )
+        fresh = make_index(package.pin.sha256, package.tree, found, local, looked_ns=looked, said=said)
+        if fresh != look.index:
+            self.indexes.put(look.name, fresh)
 
 
 def read_unchanged(path: Path, expected: Entry) -> bytes:

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its victi
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_share_of_the_kills(tmp_path: Path, cache_dir: Path) -> None:
-    tally = run_crashes(tmp_path, every_step=5, random_kills=20, seed=1)
-    assert tally.killed > 40
+    tally = run_crashes(tmp_path, every_step=3, random_kills=20, seed=1)
+    assert tally.killed > 30
     assert tally.before > 0
     assert tally.after > 0
 
@@ -23,6 +23,6 @@ def test_a_share_of_the_kills(tmp_path: Path, cache_dir: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_all_the_kills(tmp_path: Path, cache_dir: Path) -> None:
-    tally = run_crashes(tmp_path, every_step=1, random_kills=300, seed=2)
+    tally = run_crashes(tmp_path, every_step=1, random_kills=500, seed=2)
     print(f"\ncrashes: {tally}")
     assert tally.killed >= 300

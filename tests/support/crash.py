@@ -232,5 +232,5 @@ def run_crashes(folder: Path, *, every_step: int, random_kills: int, seed: int) 
     chance = random.Random(seed)
     for _ in range(random_kills):
         scene = chance.choice(scenes)
-        kill_after(scene, chance.uniform(0, scene.duration_s * 1.2), folder, tally)
+        kill_after(scene, chance.uniform(0, scene.duration_s), folder, tally)
     return tally
