@@ -201,6 +201,7 @@ def _check_merged(root: Path, paths: list[str]) -> None:
 def startup(material: Material, rounds: int, say: Say) -> list[Row]:
     """What starting costs over the bare interpreter."""
     python, ipython = [sys.executable], [sys.executable, "-m", "IPython", "--quick", "--no-banner"]
+    root = material.project("startup")
     quiet = {**material.env, "IPYTHONDIR": str(material.work / "ipython")}
     pairs: list[tuple[str, Command, Command, str, int]] = [
         ("import dxforge", [*python, "-c", "import dxforge"], [*python, "-c", "pass"], "Python", 60),
@@ -211,7 +212,7 @@ def startup(material: Material, rounds: int, say: Say) -> list[Row]:
     for what, command, bare, name, goal_ms in pairs:
 
         def contender(command: Command, label: str) -> Contender:
-            return Contender(name=label, run=lambda: process(command, cwd=material.work, env=quiet))
+            return Contender(name=label, run=lambda: process(command, cwd=root, env=quiet))
 
         # Cheap runs, and small differences: more of them.
         ours, theirs = by_turns(
