@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dxforge.config import edit
 from dxforge.config.edit import add_package, new_project, remove_package
 from dxforge.config.load import decode
 from dxforge.config.model import GitSpec, NpmSpec, PackageSpec, PathSpec, PyPISpec, UrlSpec
+from dxforge.config.table import At
 from dxforge.errors import ConfigError
 
 SHA = "ab" * 32
@@ -277,3 +279,23 @@ def test_a_file_that_cannot_be_read_is_not_changed(text: str) -> None:
 
 def test_add_then_remove_is_the_identity() -> None:
     assert remove_package(add_package(SIMPLE, NEW), "new") == SIMPLE
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        '# a\n[packages]\na = "*"\n',  # not done
+        '[packages]\na = "*"\nnew = ">=1"\n',  # a comment lost
+        '# a\n[packages]\nnew = ">=1"\n',  # another package lost
+        '# a\n[packages]\na = ">2"\nnew = ">=1"\n',  # another package changed
+        '# a\n[packages]\na = "*"\nnew = ">=1"\n[traffic]\n',  # another table
+        '# a\n[packages]\na = "*"\nnew = ">=2"\n',  # another version
+        '# a\n[packages]\na = "*"\nnew = ">=1\n',  # no TOML
+    ],
+)
+def test_a_change_that_went_wrong_is_never_handed_out(result: str) -> None:
+    text = '# a\n[packages]\na = "*"\n'
+    place = At(where="dx.toml", path=("packages", "new"))
+    edit._check(add_package(text, NEW), text, place, others={"a": "*"}, wanted=NEW)
+    with pytest.raises(ConfigError):
+        edit._check(result, text, place, others={"a": "*"}, wanted=NEW)

@@ -315,6 +315,12 @@ def test_find_root_without_a_project_says_how_to_make_one(tmp_path: Path) -> Non
     assert "dxforge init" in caught.value.hint
 
 
+def test_find_root_answers_where_a_folder_cannot_even_be_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError) as caught:
+        find_root(tmp_path / ("x" * 300))
+    assert caught.value.hint
+
+
 # -- environment
 
 
