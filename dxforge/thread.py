@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
+import inspect
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -66,6 +68,11 @@ class ForgeThread:
             raise
         return self
 
+    @property
+    def traffic_manager(self) -> Any:
+        """The forge's traffic manager for sync callers: its async methods are waited for, everything else is as it is."""
+        return _Waiting(self, self.forge.traffic_manager)
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the forge's loop and wait for it.
 
@@ -119,6 +126,28 @@ class ForgeThread:
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+
+class _Waiting:
+    """Another object whose async methods are run on a ForgeThread and waited for."""
+
+    def __init__(self, thread: ForgeThread, target: object) -> None:
+        self._thread = thread
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        @functools.wraps(found)
+        def wait(*args: Any, **options: Any) -> Any:
+            return self._thread.run(found(*args, **options))
+
+        return wait
+
+    def __dir__(self) -> list[str]:
+        return dir(self._target)
 
 
 def _patiently(future: concurrent.futures.Future[T]) -> T:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class TrafficLight(Enum):
+class TrafficLight(StrEnum):
     """Whether a change is safe: applied, proposed, or kept apart."""
 
     GREEN = "green"
@@ -15,7 +15,7 @@ class TrafficLight(Enum):
     RED = "red"
 
 
-class Action(Enum):
+class Action(StrEnum):
     """What install does with a file (Green), or did in place of deciding (Yellow, Red)."""
 
     CREATE = "create"
