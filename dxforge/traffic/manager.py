@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
-import functools
-import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dxforge.errors import (
     ChangedMeanwhileError,
     DxForgeError,
-    LockfileError,
-    ProjectBusyError,
     ProjectError,
     UndoError,
     UsageError,
 )
-from dxforge.events import EventBus, Notice
-from dxforge.files import prepare_state_dir, project_lock, write_error
-from dxforge.traffic.journal import Journal, read_text
+from dxforge.events import EventBus
+from dxforge.traffic.ground import Ground, no_project
 from dxforge.traffic.lock import dumps, loads
 from dxforge.traffic.model import (
     Action,
@@ -37,12 +31,10 @@ from dxforge.traffic.model import (
 from dxforge.traffic.record import Job, Record, Write
 
 if TYPE_CHECKING:
-    from dxforge.config.load import Environment
     from dxforge.config.model import Config, OnYellow, PackageSpec
     from dxforge.store.tree import Entry
     from dxforge.traffic.install import Options, Plan
     from dxforge.traffic.review import Matter, Outcome, Review
-    from dxforge.traffic.workspace import Indexes, Workspace
 
 T = TypeVar("T")
 
@@ -63,11 +55,11 @@ class TrafficManager:
     def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
         self.root = Path(root).absolute()
         self.events = events or EventBus()
-        self._indexes: Indexes | None = None
+        self._ground = Ground(self.root, self.events)
 
     async def recover(self) -> None:
         """Take back what a killed process left half-done; a project that someone is working on is left alone."""
-        await self._in_thread(lambda _: self._recover())
+        await self._ground.in_thread(lambda _: self._ground.recover())
 
     # ---- installing
 
@@ -95,10 +87,10 @@ class TrafficManager:
         options = _options(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
 
         def work(check: Callable[[], None]) -> Plan:
-            self._recover()
+            self._ground.recover()
             return self._plan(options, check=check)
 
-        return await self._in_thread(work)
+        return await self._ground.in_thread(work)
 
     async def apply(self, plan: Plan) -> InstallReport:
         """Carry out exactly ``plan``.
@@ -106,7 +98,9 @@ class TrafficManager:
         Raises:
             ChangedMeanwhileError: the project is no longer as it was when the plan was made; nothing was changed.
         """
-        return await self._in_thread(lambda check: self._with_lock(lambda: self._apply(plan, check), check=check))
+        return await self._ground.in_thread(
+            lambda check: self._ground.with_lock(lambda: self._apply(plan, check), check=check)
+        )
 
     async def install_all_dependencies(
         self,
@@ -164,9 +158,9 @@ class TrafficManager:
 
     async def _install(self, make_plan: Callable[[Callable[[], None]], Plan]) -> InstallReport:
         def work(check: Callable[[], None]) -> InstallReport:
-            return self._with_lock(lambda: self._apply(make_plan(check), check), check=check)
+            return self._ground.with_lock(lambda: self._apply(make_plan(check), check), check=check)
 
-        return await self._in_thread(work)
+        return await self._ground.in_thread(work)
 
     def _plan(
         self,
@@ -180,8 +174,8 @@ class TrafficManager:
     ) -> Plan:
         from dxforge.traffic.install import plan_install
 
-        lock_text = self._lock_text()
-        workspace = self._workspace(config=config, lock_text=lock_text, offline=options.offline)
+        lock_text = self._ground.lock_text()
+        workspace = self._ground.workspace(config=config, lock_text=lock_text, offline=options.offline)
         return plan_install(
             workspace,
             options,
@@ -197,7 +191,7 @@ class TrafficManager:
         from dxforge.config.load import decode
         from dxforge.traffic.install import text_write
 
-        before = self._config_text()
+        before = self._ground.config_text()
         text = add_package(before if before is not None else new_project(self.root.name), spec)
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
         write = None if text == before else text_write(self.root, "dx.toml", text)
@@ -208,9 +202,9 @@ class TrafficManager:
         from dxforge.config.load import decode
         from dxforge.traffic.install import text_write
 
-        before = self._config_text()
+        before = self._ground.config_text()
         if before is None:
-            raise _no_project(self.root)
+            raise no_project(self.root)
         text = remove_package(before, name)
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
         write = text_write(self.root, "dx.toml", text)
@@ -220,7 +214,7 @@ class TrafficManager:
         from dxforge.config.load import load_config
         from dxforge.config.model import PyPISpec
 
-        config = load_config(self.root) if self._config_text() is not None else None
+        config = load_config(self.root) if self._ground.config_text() is not None else None
         declared = next((spec for spec in config.packages if spec.name == name), None) if config is not None else None
         if config is None or declared is None:
             return self._plan_add(PyPISpec(name=name, version=_specifier(version)), options, check, "install")
@@ -239,15 +233,15 @@ class TrafficManager:
         return self._plan(options, config=dataclasses.replace(config, packages=packages), check=check)
 
     def _apply(self, plan: Plan, check: Callable[[], None]) -> InstallReport:
-        if self._lock_text() != plan.lock_before:
+        if self._ground.lock_text() != plan.lock_before:
             raise ChangedMeanwhileError(
                 "it changed after the plan was made", where=str(self.root / "dx.lock"), hint="Run the command again"
             )
         check()
-        journal = self._journal()
+        journal = self._ground.journal()
         record = journal.run(plan.job(), now=_now()) if plan.writes else None
-        workspace = self._workspace(lock_text=plan.lock_after)
-        with self._after_commit():
+        workspace = self._ground.workspace(lock_text=plan.lock_after)
+        with self._ground.after_commit():
             for look, package in zip(plan.looks, plan.packages, strict=True):
                 if package.incoming is None:
                     workspace.indexes.put(look.name, None)
@@ -256,7 +250,7 @@ class TrafficManager:
                 staged_ns = journal.staged_ns if appeared else None
                 workspace.remember(look, package.incoming, said=package.said, staged_ns=staged_ns)
             if record is not None:
-                self._keep_archives(workspace, journal)
+                self._ground.keep_archives(workspace, journal)
         report = plan.report(operation=record.id if record is not None else None, dry_run=False)
         planned = {look.name for look in plan.looks}
         rest = {
@@ -266,16 +260,16 @@ class TrafficManager:
             for item in package.pending
         }
         if rest:
-            more = [matter.change for matter in self._review(workspace).matters(rest)]
+            more = [matter.change for matter in self._ground.review(workspace).matters(rest)]
             report = dataclasses.replace(report, pending=[*report.pending, *more])
-        return dataclasses.replace(report, notes=self._loaded(report.changes))
+        return dataclasses.replace(report, notes=self._ground.loaded(report.changes))
 
     # ---- reviewing
 
     def pending(self) -> list[Change]:
         """Everything that awaits a decision, with its hunks, evaluated from what is on disk now."""
-        self._recover()
-        return [matter.change for matter in self._review(self._workspace()).matters()]
+        self._ground.recover()
+        return [matter.change for matter in self._ground.review(self._ground.workspace()).matters()]
 
     def diff(self, path: str) -> FileDiff:
         """One package file from every side: my edits, theirs, and the proposal where one is pending.
@@ -289,10 +283,10 @@ class TrafficManager:
         from dxforge.errors import NotPendingError
         from dxforge.traffic.status import edit_diff
 
-        self._recover()
-        workspace = self._workspace()
-        review = self._review(workspace)
-        relative = self._relative(path)
+        self._ground.recover()
+        workspace = self._ground.workspace()
+        review = self._ground.review(workspace)
+        relative = self._ground.relative(path)
         try:
             matters, _ = review.choose([relative])
         except NotPendingError:
@@ -348,15 +342,15 @@ class TrafficManager:
         *,
         one: bool = False,
     ) -> InstallReport:
-        wanted = [self._relative(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        wanted = [self._ground.relative(path) for path in ([paths] if isinstance(paths, str) else paths)]
         chosen = None if hunks is None else [str(hunk) for hunk in ([hunks] if isinstance(hunks, str | int) else hunks)]
 
         def work() -> InstallReport:
             from dxforge.traffic.review import settled
 
-            lock_text = self._lock_text()
-            workspace = self._workspace(lock_text=lock_text)
-            review = self._review(workspace)
+            lock_text = self._ground.lock_text()
+            workspace = self._ground.workspace(lock_text=lock_text)
+            review = self._ground.review(workspace)
             matters, closed = review.choose(wanted)
             if (one or chosen is not None) and len(matters) != 1:
                 raise UsageError(
@@ -374,18 +368,18 @@ class TrafficManager:
                 lock_before=lock_text,
                 lock_after=dumps(lock),
             )
-            journal = self._journal()
+            journal = self._ground.journal()
             record = journal.run(job, now=_now())
-            after = self._workspace(lock_text=job.lock_after)
-            with self._after_commit():
-                self._keep_archives(after, journal)
+            after = self._ground.workspace(lock_text=job.lock_after)
+            with self._ground.after_commit():
+                self._ground.keep_archives(after, journal)
             changes = [
                 _decided(matter.change, outcomes[(matter.name, matter.item.path)], command) for matter in matters
             ]
-            left = [matter.change for matter in self._review(after).matters()]
-            return InstallReport(changes=changes, pending=left, operation=record.id, notes=self._loaded(changes))
+            left = [matter.change for matter in self._ground.review(after).matters()]
+            return InstallReport(changes=changes, pending=left, operation=record.id, notes=self._ground.loaded(changes))
 
-        return self._with_lock(work)
+        return self._ground.with_lock(work)
 
     # ---- going back
 
@@ -399,7 +393,7 @@ class TrafficManager:
         def work() -> InstallReport:
             from dxforge.traffic.undo import undo_job, undone_changes
 
-            journal = self._journal()
+            journal = self._ground.journal()
             record = journal.last()
             if record is None:
                 raise UndoError("nothing has been done here yet", where=str(self.root), hint="See `dxforge log`")
@@ -408,24 +402,26 @@ class TrafficManager:
             changes = undone_changes(job)
             pending: list[Change] = []
             with contextlib.suppress(ProjectError):
-                workspace = self._workspace(lock_text=job.lock_after)
-                with self._after_commit():
-                    self._keep_archives(workspace, journal)
-                pending = [matter.change for matter in self._review(workspace).matters()]
-            return InstallReport(changes=changes, pending=pending, operation=undone.id, notes=self._loaded(changes))
+                workspace = self._ground.workspace(lock_text=job.lock_after)
+                with self._ground.after_commit():
+                    self._ground.keep_archives(workspace, journal)
+                pending = [matter.change for matter in self._ground.review(workspace).matters()]
+            return InstallReport(
+                changes=changes, pending=pending, operation=undone.id, notes=self._ground.loaded(changes)
+            )
 
-        return self._with_lock(work)
+        return self._ground.with_lock(work)
 
     def log(self) -> list[Operation]:
         """What was done to this project, newest first (the last hundred operations)."""
         from dxforge.traffic.undo import operations
 
-        self._recover()
-        return operations(self._journal().records())
+        self._ground.recover()
+        return operations(self._ground.journal().records())
 
     def _content_of(self, record: Record) -> Callable[[Entry], bytes | None]:
         def find(entry: Entry) -> bytes | None:
-            workspace = self._workspace()
+            workspace = self._ground.workspace()
             for text in (record.lock_after, record.lock_before):
                 for package in loads(text).packages.values():
                     with contextlib.suppress(DxForgeError):
@@ -443,8 +439,8 @@ class TrafficManager:
         """Every installed package with how many of its files the user changed and how many await a decision."""
         from dxforge.traffic.status import status_of
 
-        self._recover()
-        workspace = self._workspace()
+        self._ground.recover()
+        workspace = self._ground.workspace()
         return [status_of(workspace, name) for name in sorted(workspace.lock.packages)]
 
     def analyze_traffic_safety(self, path: str | Path, new_content: str | bytes) -> TrafficLight:
@@ -463,144 +459,8 @@ class TrafficManager:
         content = new_content.encode("utf-8", "surrogatepass") if isinstance(new_content, str) else new_content
         workspace = None
         with contextlib.suppress(ProjectError):
-            workspace = self._workspace()
-        return light_for(workspace, self.root, self._relative(str(path)), content)
-
-    # ---- the ground
-
-    def _recover(self) -> None:
-        journal = self._state / "journal"
-        if journal.is_dir() and any(journal.iterdir()):
-            with contextlib.suppress(ProjectBusyError):
-                self._with_lock(lambda: None, wait_s=0)
-
-    @property
-    def _state(self) -> Path:
-        return self.root / ".dx"
-
-    def _lock_text(self) -> str | None:
-        try:
-            return read_text(self.root / "dx.lock")
-        except UnicodeDecodeError as error:
-            raise LockfileError(
-                "it is not UTF-8 text", where=str(self.root / "dx.lock"), hint="Restore it from version control"
-            ) from error
-        except OSError as error:
-            raise write_error(error, self.root / "dx.lock", "cannot be read") from error
-
-    def _config_text(self) -> str | None:
-        from dxforge.config.load import read_text as read_config
-
-        file = self.root / "dx.toml"
-        return read_config(file) if file.is_file() else None
-
-    def _workspace(
-        self, *, lock_text: str | None = None, config: Config | None = None, offline: bool = False
-    ) -> Workspace:
-        from dxforge.config.load import load_config
-        from dxforge.traffic.shelf import Shelf
-        from dxforge.traffic.workspace import Indexes, Workspace
-
-        config = config or load_config(self.root)
-        text = lock_text if lock_text is not None else self._lock_text()
-        shelf = Shelf(config, self._environment(), self._state, self.events, offline=offline)
-        if self._indexes is None:
-            self._indexes = Indexes(self._state)
-        lock = loads(text, where=self.root / "dx.lock")
-        return Workspace(config=config, lock=lock, shelf=shelf, indexes=self._indexes)
-
-    def _review(self, workspace: Workspace) -> Review:
-        from dxforge.traffic.numbers import HunkNumbers
-        from dxforge.traffic.review import Review
-
-        return Review(workspace, HunkNumbers(self._state))
-
-    def _journal(self) -> Journal:
-        packages_dir = "src/dx_packages"
-        with contextlib.suppress(DxForgeError):
-            from dxforge.config.load import load_config
-
-            packages_dir = load_config(self.root).packages_dir
-        return Journal(self.root, self._state, self.events, packages_dir)
-
-    def _environment(self) -> Environment:
-        from dxforge.config.load import load_environment
-
-        return load_environment()
-
-    def _keep_archives(self, workspace: Workspace, journal: Journal) -> None:
-        pins = {
-            pin.sha256: pin for package in workspace.lock.packages.values() for pin in (package.pin, *package.former)
-        }
-        workspace.shelf.keep(list(pins.values()), wanted={*pins, *journal.archives()})
-
-    @contextlib.contextmanager
-    def _after_commit(self) -> Iterator[None]:
-        """What follows a commit only saves time later: a failure is told, and takes nothing back."""
-        try:
-            yield
-        except (OSError, DxForgeError) as error:
-            self.events.emit(Notice(text=f"done, but not everything could be kept for later: {error}"))
-
-    def _loaded(self, changes: list[Change]) -> list[str]:
-        """A note about modules that this process still has from the old source."""
-        from dxforge.importer import loaded_from
-
-        written = (Action.UPDATE, Action.DELETE)
-        names = loaded_from([self.root / change.path for change in changes if change.action in written])
-        if not names:
-            return []
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return [f"still loaded from the old source: {shown}; restart the kernel, or reload them with importlib.reload"]
-
-    def _relative(self, path: str) -> str:
-        given = Path(path)
-        if given.is_absolute():
-            try:
-                return given.relative_to(self.root).as_posix()
-            except ValueError as error:
-                raise UsageError(
-                    "it lies outside the project", where=path, hint=f"Name a path below {self.root}"
-                ) from error
-        return path.replace("\\", "/").removeprefix("./")
-
-    def _with_lock(
-        self, work: Callable[[], T], *, wait_s: float | None = None, check: Callable[[], None] = lambda: None
-    ) -> T:
-        if not self.root.is_dir():
-            raise _no_project(self.root)
-        state = prepare_state_dir(self.root)
-        wait_s = self._environment().lock_wait_s if wait_s is None else wait_s
-        with project_lock(state, wait_s=wait_s, events=self.events, check=check):
-            self._journal().recover()
-            return work()
-
-    async def _in_thread(self, work: Callable[[Callable[[], None]], T]) -> T:
-        """Run ``work`` in a thread; cancelling stops it at its next check and waits until it has stopped."""
-        stop = threading.Event()
-
-        def check() -> None:
-            if stop.is_set():
-                raise _StoppedError
-
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(None, functools.partial(_run, work, check))
-        try:
-            outcome = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.wait([future])
-            future.exception()  # taken note of, or the loop complains about it when it is closed
-            raise
-        return outcome
-
-
-class _StoppedError(BaseException):
-    """The caller was cancelled; never seen outside."""
-
-
-def _run(work: Callable[[Callable[[], None]], T], check: Callable[[], None]) -> T:
-    return work(check)
+            workspace = self._ground.workspace()
+        return light_for(workspace, self.root, self._ground.relative(str(path)), content)
 
 
 def _options(
@@ -636,10 +496,6 @@ def _allows(specifier: str, version: str) -> bool:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
-def _no_project(root: Path) -> ProjectError:
-    return ProjectError("there is no dx.toml here", where=str(root), hint="Make one with `dxforge init`")
 
 
 def _names(paths: list[str]) -> str:

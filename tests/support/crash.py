@@ -150,14 +150,14 @@ def _scene(name: str, operation: Operation, template: Path, folder: Path) -> Sce
 
 def _checkpointed(root: Path, checkpoint: Callable[[str], None]) -> TrafficManager:
     manager = TrafficManager(root)
-    plain = manager._journal
+    plain = manager._ground.journal
 
     def journal() -> Journal:
         made = plain()
         made.checkpoint = checkpoint
         return made
 
-    manager._journal = journal  # type: ignore[method-assign]
+    manager._ground.journal = journal  # type: ignore[method-assign]
     return manager
 
 
