@@ -80,7 +80,8 @@ def write_error(error: OSError, path: Path | str, what: str) -> WriteError:
         errno.EROFS: "The file system is read-only: move the project or mount it writable",
     }
     reason = (error.strerror or str(error)).lower()
-    return WriteError(f"{what}: {reason}", where=str(path), hint=hints.get(error.errno or 0, ""))
+    hint = hints.get(error.errno or 0, "See what is there, then run the command again")
+    return WriteError(f"{what}: {reason}", where=str(path), hint=hint)
 
 
 def write_new(path: Path, content: bytes, mode: int = FILE) -> None:

@@ -226,6 +226,13 @@ class Journal:
     def _guarded(self, path: str, function: Callable[..., None], *args: Any, **options: Any) -> None:
         try:
             function(*args, **options)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ChangedMeanwhileError(
+                f"what is there changed while dxforge was about to write it ({reason})",
+                where=path,
+                hint="Run the command again",
+            ) from error
         except OSError as error:
             raise write_error(error, path, "cannot be written") from error
 

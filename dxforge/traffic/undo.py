@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from dxforge.errors import UndoError
-from dxforge.files import exact_tree, read_entry
+from dxforge.files import exact_tree, read_entry, walk
 from dxforge.store.tree import SYMLINK, Entry, blob_oid
 from dxforge.traffic.journal import read_text
+from dxforge.traffic.light import merged_mode
 from dxforge.traffic.merge import merge3
 from dxforge.traffic.model import Action, Change, Operation, TrafficLight
 from dxforge.traffic.record import Job, Record, TreeWrite, Write
@@ -36,8 +37,9 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
     writes: list[Write] = []
     trees: list[TreeWrite] = []
     blocked: list[str] = []
+    doomed = {write.path for write in record.writes if write.before is None and _is(root / write.path, write.after)}
     for number, write in enumerate(record.writes):
-        planned = _reverse(record, number, write, root, content_of)
+        planned = _reverse(record, number, write, root, content_of, doomed=doomed)
         if isinstance(planned, str):
             blocked.append(planned)
         elif planned is not None:
@@ -76,7 +78,25 @@ def _tree_contents(slot: Path, tree: TreeWrite) -> Iterator[tuple[str, bytes]]:
             yield f"{tree.path}/{path}", found[1]
 
 
-def _reverse(record: Record, number: int, write: Write, root: Path, content_of: ContentOf) -> Write | str | None:
+def _is(target: Path, entry: Entry | None) -> bool:
+    found = read_entry(target)
+    return found is not None and found[0] == entry
+
+
+def _free(root: Path, path: str, doomed: Collection[str]) -> bool:
+    """Whether nothing is at ``path``, or only a folder of files that this undo takes away."""
+    target = root / path
+    if not os.path.lexists(target):
+        return True
+    if target.is_symlink() or not target.is_dir():
+        return False
+    inside = [f"{path}/{name}" for name in walk(target)]
+    return bool(inside) and all(name in doomed for name in inside)
+
+
+def _reverse(
+    record: Record, number: int, write: Write, root: Path, content_of: ContentOf, *, doomed: Collection[str]
+) -> Write | str | None:
     """The write that takes one write back, None where nothing is to be done, or the path that blocks it."""
     target = root / write.path
     current = read_entry(target)
@@ -93,7 +113,7 @@ def _reverse(record: Record, number: int, write: Write, root: Path, content_of: 
                 hint=f"See what is left in {record.folder}",
             )
         before = saved[1]
-    if now == write.after and (current is not None or not os.path.lexists(target)):
+    if now == write.after and (current is not None or _free(root, write.path, doomed)):
         content = None if write.before is None else before
         return Write(path=write.path, before=now, after=write.before, content=content)
     if current is None or write.before is None or write.after is None:
@@ -105,7 +125,8 @@ def _reverse(record: Record, number: int, write: Write, root: Path, content_of: 
     merged = merge3(wrote, current[1], before, path=write.path)
     if not merged.clean:
         return write.path
-    entry = Entry(write.before.mode, blob_oid(merged.content), len(merged.content))
+    mode = merged_mode(write.after.mode, current[0].mode, write.before.mode)
+    entry = Entry(mode, blob_oid(merged.content), len(merged.content))
     return Write(path=write.path, before=now, after=entry, content=merged.content)
 
 

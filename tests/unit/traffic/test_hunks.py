@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxforge.traffic.hunks import find_edits, find_hunks, show_hunk, split_lines, syntax_problem, take_hunks, unified_diff
+from dxforge.traffic.hunks import (
+    find_edits,
+    find_hunks,
+    show_hunk,
+    split_lines,
+    syntax_problem,
+    take_hunks,
+    unified_diff,
+)
 
 OLD = b"".join(b"line %d\n" % number for number in range(20))
 NEW = OLD.replace(b"line 3\n", b"LINE 3\n").replace(b"line 10\n", b"").replace(b"line 15\n", b"line 15\nadded\n")
@@ -91,9 +99,7 @@ def test_equal_hunks_are_told_apart() -> None:
     assert take_hunks(old, new, [first, second], {second.digest}) == b"a\n" + OLD + b"b\n"
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [(b"a", b"a\n"), (b"a\n", b"a"), (b"a\nb", b"a\nc"), (b"", b"a"), (b"a", b"")]
-)
+@pytest.mark.parametrize(("old", "new"), [(b"a", b"a\n"), (b"a\n", b"a"), (b"a\nb", b"a\nc"), (b"", b"a"), (b"a", b"")])
 def test_no_line_feed_at_the_end(old: bytes, new: bytes) -> None:
     (hunk,) = find_hunks(old, new)
     assert take_hunks(old, new, [hunk], {hunk.digest}) == new

@@ -38,7 +38,9 @@ def one(
     base_lost: bool = False,
     review: Any = "modified",
 ) -> Verdict:
-    sides = [None if side is None else entry(side, mode) for side, mode in zip((base, local, incoming), modes, strict=True)]
+    sides = [
+        None if side is None else entry(side, mode) for side, mode in zip((base, local, incoming), modes, strict=True)
+    ]
     case = Case(path=path, base=sides[0], local=sides[1], incoming=sides[2], new_path=new_path)
     readers = Readers(
         base=reader({} if base_lost or base is None else {path: base}),
@@ -244,7 +246,9 @@ def test_one_file_split_in_two_goes_to_one_of_them_at_most_once() -> None:
 
 
 def test_a_directory_rename_of_many_files() -> None:
-    removed = {f"old/{n}.py": b"# %d\n" % n + b"".join(b"%d-%d\n" % (n, line) for line in range(20)) for n in range(250)}
+    removed = {
+        f"old/{n}.py": b"# %d\n" % n + b"".join(b"%d-%d\n" % (n, line) for line in range(20)) for n in range(250)
+    }
     added = {path.replace("old/", "new/"): content + b"changed\n" for path, content in removed.items()}
     found = renames(removed, added, list(removed))
     assert found == {path: Rename(path.replace("old/", "new/")) for path in removed}

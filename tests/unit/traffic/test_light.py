@@ -60,7 +60,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("base", "local", "incoming", "light", "action", "reason", "merge"), ROWS)
-def test_the_table(base, local, incoming, light, action, reason, merge) -> None:  # noqa: ANN001
+def test_the_table(base, local, incoming, light, action, reason, merge) -> None:
     decision = decide(base, local, incoming)
     assert (decision.light, decision.action, decision.reason, decision.merge) == (light, action, reason, merge)
 
