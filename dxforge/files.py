@@ -384,7 +384,7 @@ def remove_if_empty(folder: Path) -> bool:
             cache = folder / name
             if name != "__pycache__" or cache.is_symlink():
                 return False
-            if any(not entry.name.endswith(".pyc") for entry in os.scandir(cache)):
+            if not all(inside.endswith(".pyc") for inside in os.listdir(cache)):
                 return False
         for name in names:
             shutil.rmtree(folder / name)
