@@ -1,4 +1,4 @@
-"""The tour: a small project in ./demo, installed, edited, upgraded, decided and undone; with a notebook at the end.
+"""The tour: a small project in ./demo (or the folder given), installed, edited, upgraded, decided and undone; with a notebook at the end.
 
 Every line after a ``$`` is run as it stands there. Two real packages, pinned, so it tells the same story every time.
 """
@@ -15,12 +15,13 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO = ROOT / "demo"
+DEMO = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT / "demo"
 BIN = Path(sys.executable).parent
 PACKAGES = "src/dx_packages"
 NUMBER = f"{PACKAGES}/humanize/humanize/number.py"
 TIME = f"{PACKAGES}/humanize/humanize/time.py"
 PARSE = f"{PACKAGES}/iniconfig/iniconfig/_parse.py"
+SECONDS = "            delta = dt.timedelta(seconds=value)\n        except"
 WAITING = 3
 """Exit status: done, but changes await a decision."""
 
@@ -31,7 +32,7 @@ CELLS = (
     ),
     ("code", "%load_ext dxforge_nb"),
     ("markdown", "Imports come from the project's own copy, with your edit in it:"),
-    ("code", "import humanize\n\nhumanize.intword(12_400), humanize.__file__.split('demo/')[-1]"),
+    ("code", "import humanize\n\nhumanize.intword(12_400), humanize.__file__.split('src/')[-1]"),
     ("markdown", "What awaits a decision, and the commands that decide it:"),
     ("code", "%dx review"),
     ("code", f"%dx diff {NUMBER}"),
@@ -42,7 +43,7 @@ CELLS = (
 
 def main() -> int:
     """Tell the story."""
-    if DEMO.exists():
+    if (DEMO / "dx.toml").exists():
         shutil.rmtree(DEMO)
     DEMO.mkdir()
     environment = {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
@@ -55,7 +56,7 @@ def main() -> int:
     say("They are plain source files in your project, so you edit them. A shorter word:")
     edit(NUMBER, 'NS_("thousand", "thousand")', 'NS_("k", "k")')
     say("A bug that bit you (upstream is about to fix it differently):")
-    edit(TIME, "value = int(value)\n            delta", "value = round(float(value))\n            delta")
+    edit(TIME, f"value = int(value)\n{SECONDS}", f"value = round(float(value))\n{SECONDS}")
     say("And a rule of your own in the other package:")
     edit(PARSE, 'COMMENTCHARS = "#;"', 'COMMENTCHARS = "#;!"')
 
@@ -63,19 +64,17 @@ def main() -> int:
     dx.run("sed -i.bak -e s/4.9.0/4.10.0/ -e s/2.0.0/2.1.0/ dx.toml")
     dx.run("dxforge install", expect=WAITING)
 
-    say("Green is done. Yellow is proposed, in hunks; what are they?")
+    say("Green is done. Red left your file alone, and put theirs beside it. Yellow is proposed, in hunks:")
     dx.run(f"dxforge diff {NUMBER}")
-    say("Take one hunk now. The rest can wait, here or in a notebook.")
+    say("Take the bug fix, hunk 3, now. The rest can wait.")
     dx.run(f"dxforge accept {NUMBER} --hunk 3", expect=WAITING)
-    say("Second thoughts:")
+    say("Second thoughts? Everything can be undone.")
     dx.run("dxforge undo", expect=WAITING)
-    say("Red left your file alone and put theirs beside it:")
-    dx.run("dxforge review", expect=WAITING)
     dx.run("dxforge log")
 
     say("The same in a notebook ...")
     notebook = write_notebook(DEMO / "demo.ipynb")
-    print(f"    {notebook.relative_to(ROOT)} is written and executed. Open it with:  jupyter lab demo/demo.ipynb\n")
+    print(f"    {notebook.relative_to(DEMO.parent)} is written and executed: open it in Jupyter or your editor.\n")
     return 0
 
 
@@ -133,7 +132,13 @@ def write_notebook(path: Path) -> Path:
         ],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(DEMO)}}).execute()
+    client = NotebookClient(
+        notebook,
+        timeout=120,
+        resources={"metadata": {"path": str(DEMO)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
+    client.execute()
     nbformat.write(notebook, path)
     return path
 
