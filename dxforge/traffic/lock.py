@@ -100,20 +100,25 @@ def loads(text: str | None, *, where: Path | str = "dx.lock") -> Lock:
     try:
         data = tomllib.loads(text)
         version = data.get("version")
-        if isinstance(version, int) and version > _VERSION:
+        if type(version) is int and version > _VERSION:
             raise LockfileError(
                 f"it has version {version}, and this dxforge knows {_VERSION}", where=str(where), hint="Upgrade dxforge"
             )
-        if version != _VERSION:
+        if type(version) is not int or version != _VERSION:
             raise ValueError("no version")
-        packages = [_decode_package(item) for item in data.get("package", ())]
+        packages: dict[str, LockedPackage] = {}
+        for item in data.get("package", ()):
+            package = _decode_package(item)
+            if package.pin.name in packages:
+                raise ValueError(f"{package.pin.name} is there twice")
+            packages[package.pin.name] = package
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LockfileError(
             f"it cannot be read ({type(error).__name__}: {error})",
             where=str(where),
             hint="Restore it from your version control; the files under the packages' folder are untouched",
         ) from error
-    return Lock({package.pin.name: package for package in packages})
+    return Lock(packages)
 
 
 def _encode_package(package: LockedPackage) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def _decode_package(data: dict[str, Any]) -> LockedPackage:
         pin=_decode_pin(data),
         pending=tuple(_decode_pending(item) for item in data.get("pending", ())),
         former=tuple(_decode_pin({"name": data["name"], **item}) for item in data.get("former", ())),
-        files=None if files is None else {_unescape(path): _decode_entry(value) for path, value in files.items()},
+        files=None if files is None else {_relative(path): _decode_entry(value) for path, value in files.items()},
         leaving=data.get("leaving", False) is True,
     )
 

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+_SHOWN_WITH_HUNKS = 200
+"""Up to so many pending files, an install's report shows their hunks; beyond, only ``pending()`` does."""
+
+
 class TrafficManager:
     """Installs packages as source, merges updates into edits, and keeps what awaits a decision.
 
@@ -253,15 +257,11 @@ class TrafficManager:
                 self._ground.keep_archives(workspace, journal)
         report = plan.report(operation=record.id if record is not None else None, dry_run=False)
         planned = {look.name for look in plan.looks}
-        rest = {
-            f"{workspace.config.packages_dir}/{name}/{item.path}"
-            for name, package in workspace.lock.packages.items()
-            if name not in planned
-            for item in package.pending
-        }
-        if rest:
-            more = [matter.change for matter in self._ground.review(workspace).matters(rest)]
-            report = dataclasses.replace(report, pending=[*report.pending, *more])
+        if workspace.lock.pending <= _SHOWN_WITH_HUNKS:
+            pending = [matter.change for matter in self._ground.review(workspace).matters()]
+            report = dataclasses.replace(report, pending=pending)
+        elif any(package.pending for name, package in workspace.lock.packages.items() if name not in planned):
+            report = dataclasses.replace(report, pending=self.pending())
         return dataclasses.replace(report, notes=self._ground.loaded(report.changes))
 
     # ---- reviewing
