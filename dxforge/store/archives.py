@@ -79,11 +79,13 @@ class Incoming:
         """Hand everything to the system, so that others can read it."""
         self._stream.flush()
 
-    def finish(self) -> None:
+    def finish(self) -> os.stat_result:
         """Hand everything to the disk; no more can be written."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
+        status = os.fstat(self._stream.fileno())
         self._stream.close()
+        return status
 
 
 class ArchiveStore:
@@ -178,7 +180,8 @@ class ArchiveStore:
             )
         target = self.path(found)
         try:
-            incoming.finish()
+            # Of the temporary file: a rename keeps size, time and inode, and the target may be gone again at once.
+            status = incoming.finish()
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.replace(incoming.path, target)
@@ -187,7 +190,6 @@ class ArchiveStore:
                 if self.get(found) is None:
                     raise
             sync_folder(target.parent)
-            status = target.stat()
         except OSError as error:
             raise write_error(error, target, "the cache cannot be written") from error
         with self._lock:

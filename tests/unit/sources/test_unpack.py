@@ -9,7 +9,7 @@ import io
 import lzma
 import random
 import tarfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import cast
 
@@ -164,7 +164,7 @@ def test_what_never_travels_is_left_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
 def test_every_compression_gives_the_same_files(tmp_path: Path, kind: str) -> None:
-    big = random.Random(7).randbytes(3_000_000)
+    big = random.Random(7).randbytes(1_200_000)
     files: Files = {
         "top/a.py": big,
         "top/run": Exec(b"x" * 10),
@@ -173,8 +173,13 @@ def test_every_compression_gives_the_same_files(tmp_path: Path, kind: str) -> No
         "top/" + "long" * 40: b"long name",
     }
     raw = tar_bytes(files)
-    packed = {"tar": raw, "tar.gz": gzip.compress(raw), "tar.bz2": bz2.compress(raw), "tar.xz": lzma.compress(raw)}
-    package = opened(tmp_path, packed[kind], Layout.TOP_FOLDER)
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "tar": bytes,
+        "tar.gz": gzip.compress,
+        "tar.bz2": bz2.compress,
+        "tar.xz": lzma.compress,
+    }
+    package = opened(tmp_path, packers[kind](raw), Layout.TOP_FOLDER)
     contents = dict(package.read())
     assert contents["a.py"] == big
     assert contents["sub/link"] == b"../a.py"
