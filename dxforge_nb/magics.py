@@ -148,7 +148,8 @@ def one_line(error: DxForgeError) -> DxForgeError:
         where = f"{shown(error.where)}: " if error.where else ""
         lines = [f"{error.kind}: {where}{shown(error.what)}"]
         if error.hint:
-            lines.append(f"  hint: {shown(error.hint)}")
+            # The errors do not know which face shows them.
+            lines.append(f"  hint: {shown(error.hint).replace('`dxforge ', f'`{PROGRAM} ')}")
         # On the instance, so that `except ConfigError` in a cell still finds the class it names.
         error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
     return error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dxforge.commands.progress import waiting_line
 from dxforge.events import Event, Notice, WaitingForProject
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ def run_in_thread(root: Path, coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class Notices:
-    """Collects what must be said, to be shown with the result. Events come from any thread; nothing is printed."""
+    """Collects what must be said, to be shown with the result; says at once why nothing happens while we wait.
+
+    Events come from any thread. What is written while a cell runs lands below that cell on every ipykernel, since the
+    thread is the cell's own.
+    """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -38,8 +44,7 @@ class Notices:
             if isinstance(event, Notice):
                 self._lines.append(event.text)
             elif isinstance(event, WaitingForProject):
-                holder = f"process {event.pid}" if event.pid else "another process"
-                self._lines.append(f"waited for {holder}, which was working on this project")
+                print(waiting_line(event), file=sys.stderr, flush=True)  # noqa: T201
 
     def added_to(self, result: Result) -> Result:
         """``result`` with the notices."""

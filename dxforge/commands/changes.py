@@ -72,13 +72,13 @@ def change_rows(changes: Iterable[Change], *, hunks: bool) -> tuple[tuple[Line, 
     return tuple(rows)
 
 
-def pending_blocks(changes: Sequence[Change]) -> list[Block]:
-    """What awaits a decision, by package."""
+def pending_blocks(changes: Sequence[Change], *, hunks: bool = True) -> list[Block]:
+    """What awaits a decision, by package; ``hunks`` says whether they are known."""
     blocks: list[Block] = []
     for package, group in by_package(changes[:LISTED_AT_MOST]).items():
         if package:
             blocks.append(Text(line(Span(package, "strong"))))
-        blocks.extend((Table(change_rows(group, hunks=True), indent=1), Gap()))
+        blocks.extend((Table(change_rows(group, hunks=hunks), indent=1), Gap()))
     if len(changes) > LISTED_AT_MOST:
         blocks.extend(
             (Text(line(f"… and {len(changes) - LISTED_AT_MOST} more; name a folder to see just its changes")), Gap())
@@ -93,7 +93,7 @@ def next_commands(changes: Sequence[Change], program: str) -> Commands:
     rows = [(f"{program} diff {path}", "your edits, theirs, and the proposal")]
     if len(first.hunks) > 1:
         rows.append((f"{program} accept {path} --hunk {first.hunks[0].id}", "take one hunk, keep yours in the rest"))
-    rows.append((f"{program} accept {path}", "take the proposal"))
+    rows.append((f"{program} accept {path}", _meaning_of_accept(first)))
     rows.append((f"{program} reject {path}", "keep yours"))
     red = next((change for change in changes if change.light is TrafficLight.RED), None)
     if red is not None:
@@ -107,7 +107,7 @@ def next_commands(changes: Sequence[Change], program: str) -> Commands:
 def file_commands(change: Change, program: str) -> Commands:
     """What to type to decide on ``change``."""
     path = quoted(change.path)
-    rows = [(f"{program} accept {path}", "take the proposal"), (f"{program} reject {path}", "keep yours")]
+    rows = [(f"{program} accept {path}", _meaning_of_accept(change)), (f"{program} reject {path}", "keep yours")]
     if len(change.hunks) > 1:
         rows.insert(
             1, (f"{program} accept {path} --hunk {change.hunks[0].id}", "take one hunk, keep yours in the rest")
@@ -115,6 +115,10 @@ def file_commands(change: Change, program: str) -> Commands:
     if change.light is TrafficLight.RED:
         rows.append((f"{program} resolve {path} --file FILE", "settle it with a merge of your own"))
     return Commands(tuple(rows))
+
+
+def _meaning_of_accept(change: Change) -> str:
+    return "take theirs in place of yours" if change.light is TrafficLight.RED else "take the proposal"
 
 
 def _size(change: Change) -> str:

@@ -64,13 +64,18 @@ def hunk_ids(context: click.Context, _parameter: click.Parameter, incomplete: st
     from click.shell_completion import CompletionItem
 
     from dxforge.commands.targets import pending_at
+    from dxforge.errors import NotPendingError
 
     config = _config(context)
-    paths = context.params.get("paths") or ()
+    # An option without its value, as here, keeps click from sorting the words before it into parameters.
+    paths = context.params.get("paths") or context.args
     if config is None or len(paths) != 1:
         return []
     typed = context.params.get("hunks") or ()
-    changes = pending_at(paths, _pending(config.root), root=config.root, cwd=Path.cwd())
+    try:
+        changes = pending_at(paths, _pending(config.root), root=config.root, cwd=Path.cwd())
+    except NotPendingError:
+        return []
     return [
         CompletionItem(hunk.id, help=hunk.header)
         for change in changes[:1]

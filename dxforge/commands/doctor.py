@@ -260,10 +260,12 @@ def _installed_too(modules: Sequence[str]) -> Iterator[str]:
 
     for module in modules:
         try:
-            if PathFinder.find_spec(module) is not None:
-                yield module
+            spec = PathFinder.find_spec(module)
         except (ImportError, ValueError):
             continue
+        # A folder of that name without code of its own (a namespace) stands in nobody's way.
+        if spec is not None and spec.origin is not None:
+            yield module
 
 
 def _failed(name: str, error: DxForgeError) -> Check:

@@ -22,6 +22,12 @@ _LABELS = {
 }
 
 
+def waiting_line(event: WaitingForProject) -> str:
+    """Whom we wait for, and how long."""
+    holder = f"process {event.pid}" if event.pid else "another process"
+    return f"waiting for {holder}, which works on this project (at most {event.timeout_s:g} s)"
+
+
 class Reporter:
     """Listens to events: bars on a terminal once the work takes a moment, lines for what must be said.
 
@@ -45,8 +51,7 @@ class Reporter:
             if isinstance(event, Notice):
                 self._say(f"note: {shown(event.text)}")
             elif isinstance(event, WaitingForProject):
-                holder = f"process {event.pid}" if event.pid else "another process"
-                self._say(f"waiting for {holder}, which works on this project (at most {event.timeout_s:g} s)")
+                self._say(waiting_line(event))
             elif isinstance(event, Progress) and self._wants_bars:
                 self._advance(event)
 

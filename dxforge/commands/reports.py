@@ -37,6 +37,8 @@ class OperationResult(Result):
     command: str
     report: InstallReport
     strict: bool = False
+    headline: str = ""
+    """What undo took back."""
 
     @property
     def exit_code(self) -> int:
@@ -92,9 +94,14 @@ class OperationResult(Result):
                 if word
                 else awaiting(len(report.pending))
             )
-            blocks.extend((Gap(), Text(line(Span(title, "strong"))), Gap(), *pending_blocks(report.pending)))
-            if not report.dry_run:
-                blocks.append(next_commands(report.pending, self.program))
+            blocks.extend((Gap(), Text(line(Span(title, "strong"))), Gap()))
+            if self._decides:
+                blocks.append(Commands(((f"{self.program} review", "see and decide"),)))
+            else:
+                known = any(change.hunks for change in report.pending)
+                blocks.extend(pending_blocks(report.pending, hunks=known))
+                if not report.dry_run:
+                    blocks.append(next_commands(report.pending, self.program))
         if report.dry_run:
             blocks.extend((Gap(), Text(line(Span("Nothing was written (--dry-run).", "dim")))))
         return _tidy(blocks)
@@ -123,10 +130,10 @@ class OperationResult(Result):
 
     def _decided(self) -> list[Block]:
         changes = self.report.changes
-        if not changes:
-            return [Text(line("Nothing to undo." if self.command == "undo" else "Nothing awaits a decision."))]
+        if not changes and not self.headline:
+            return [Text(line("Nothing awaits a decision."))]
         left = {change.path: len(change.hunks) for change in self.report.pending}
-        blocks: list[Block] = []
+        blocks: list[Block] = [Text(line(Span(self.headline, "strong")))] if self.headline else []
         for change in changes if self.verbose else changes[:_LISTED_AT_MOST]:
             verb = _UNDONE[change.action] if self.command == "undo" else _DECIDED[self.command]
             part = f" in part, {plural(left[change.path], 'hunk')} left" if change.path in left else ""

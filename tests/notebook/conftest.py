@@ -67,6 +67,13 @@ class Kernel:
                     return Cell(error=error, displays=displays, streams=streams)
         raise TimeoutError(message)
 
+    def wait_for(self, message: str, text: str) -> None:
+        """Wait until a cell that was started writes ``text``."""
+        while True:
+            got = self.client.get_iopub_msg(timeout=_TIMEOUT_S)
+            if got["parent_header"].get("msg_id") == message and text in got["content"].get("text", ""):
+                return
+
     def run(self, code: str) -> Cell:
         """Run a cell to its end."""
         return self.finish(self.send(code))

@@ -55,7 +55,7 @@ def test_errors_are_two_lines_and_fail_the_cell(dx: Kernel, project: Path) -> No
     assert cell.error["ename"] == "ProjectError"
     assert len(cell.error["traceback"]) == 2
     assert "no dx.toml" in cell.error["traceback"][0]
-    assert "hint: " in cell.error["traceback"][1]
+    assert "hint: Make a project with `%dx init`" in cell.error["traceback"][1]
     for line in ("%dx nonsense", "%dx install --nonsense", "%dx accept", "%dx diff 'unclosed"):
         cell = dx.run(line)
         assert cell.error is not None, line
