@@ -64,6 +64,7 @@ def by_turns(contenders: Sequence[Contender], *, rounds: int, say: Callable[[str
         start = number % len(contenders)
         for contender in (*contenders[start:], *contenders[:start]):
             contender.prepare()
+            os.sync()  # what came before is not for this run to write to disk
             cost = contender.run()
             costs[contender.name].append(cost)
             say(f"  {number + 1}/{rounds} {contender.name}: {cost.seconds:.3f} s, {cost.peak_bytes / 2**20:.0f} MiB")

@@ -1,4 +1,4 @@
-"""The tour: a small project in ./demo (or the folder given), installed, edited, upgraded, decided and undone; with a notebook at the end.
+"""The tour: a small project in ./demo (or the folder given), installed, edited, upgraded, decided, undone; a notebook.
 
 Every line after a ``$`` is run as it stands there. Two real packages, pinned, so it tells the same story every time.
 """
