@@ -240,7 +240,7 @@ class Journal:
         self._sync_parents(record)
         self.checkpoint("commit")
         if record.lock_after != record.lock_before:
-            if not self._lock_is(record.lock_before):
+            if not has_text(self.lock_file, record.lock_before):
                 raise WriteError("dx.lock changed meanwhile", where=str(self.lock_file), hint="Run the command again")
             if record.lock_after is None:
                 self.lock_file.unlink()
@@ -250,9 +250,9 @@ class Journal:
         self.checkpoint("committed")
 
     def _sync_parents(self, record: Record) -> None:
-        parents = {self._target(write.path).parent for write in record.writes}
-        parents |= {self._target(tree.path).parent for tree in record.trees}
-        sync_folders(parents)
+        # Not by `_target`: what was a folder may be a symlink by now, as it should.
+        paths = [*(write.path for write in record.writes), *(tree.path for tree in record.trees)]
+        sync_folders({(self.root / path).parent for path in paths})
 
     def _settle(self, record: Record) -> Record:
         done = self.state / "operations" / record.id
@@ -267,13 +267,7 @@ class Journal:
     def _committed(self, record: Record) -> bool:
         if record.lock_after == record.lock_before:
             return not record.folder.exists()
-        return self._lock_is(record.lock_after)
-
-    def _lock_is(self, text: str | None) -> bool:
-        try:
-            return read_text(self.lock_file) == text
-        except UnicodeDecodeError:
-            return False
+        return has_text(self.lock_file, record.lock_after)
 
     # ---- going back
 
@@ -346,7 +340,8 @@ class Journal:
         found: set[str] = set()
         folder = self.state / "operations"
         for identity in _names(folder):
-            found |= archives_in(read_text(folder / identity / "record.json") or "")
+            with contextlib.suppress(OSError):
+                found |= archives_in((folder / identity / "record.json").read_text("utf-8", "replace"))
         return found
 
     def _next_id(self) -> str:
@@ -381,6 +376,14 @@ def read_text(path: Path) -> str | None:
         return path.read_text("utf-8")
     except FileNotFoundError:
         return None
+
+
+def has_text(path: Path, text: str | None) -> bool:
+    """Whether the file at ``path`` has this text (None: whether there is no file)."""
+    try:
+        return read_text(path) == text
+    except UnicodeDecodeError:
+        return False
 
 
 def _names(folder: Path) -> list[str]:

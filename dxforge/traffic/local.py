@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dxforge.errors import ChangedMeanwhileError
+from dxforge.errors import ChangedMeanwhileError, WriteError
 from dxforge.files import atomic_write, read_entry
 from dxforge.store.tree import Entry, Tree
 from dxforge.traffic.light import Obstacle
@@ -206,7 +206,7 @@ def save_index(path: Path, index: Index) -> None:
         "stamps": _columns([list(stamp) for stamp, _ in index.seen.values()], 5),
         "entries": entries,
     }
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, WriteError):
         path.parent.mkdir(exist_ok=True)
         atomic_write(path, json.dumps(data, separators=(",", ":")).encode())
 

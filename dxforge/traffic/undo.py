@@ -9,7 +9,7 @@ from pathlib import Path
 from dxforge.errors import UndoError
 from dxforge.files import exact_tree, read_entry, walk
 from dxforge.store.tree import SYMLINK, Entry, blob_oid
-from dxforge.traffic.journal import read_text
+from dxforge.traffic.journal import has_text
 from dxforge.traffic.light import merged_mode
 from dxforge.traffic.merge import merge3
 from dxforge.traffic.model import Action, Change, Operation, TrafficLight
@@ -28,7 +28,7 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
     Raises:
         UndoError: later edits stand in the way, or ``dx.lock`` is another one by now.
     """
-    if read_text(root / "dx.lock") != record.lock_after:
+    if not has_text(root / "dx.lock", record.lock_after):
         raise UndoError(
             f"dx.lock is no longer as {record.command} left it (another branch, or an edit)",
             where=str(root / "dx.lock"),
