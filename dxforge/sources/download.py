@@ -123,7 +123,11 @@ class Downloader:
     @contextlib.contextmanager
     def _request(self, url: str, headers: Mapping[str, str], what: str) -> Iterator[requests.Response]:
         plain = strip_userinfo(url)
-        with self._session().get(plain, headers=dict(headers), timeout=_TIMEOUT_S, stream=True) as answer:
+        # Per request: a session's own setting would yield to REQUESTS_CA_BUNDLE.
+        verify = self._ca_file or None
+        with self._session().get(
+            plain, headers=dict(headers), timeout=_TIMEOUT_S, stream=True, verify=verify
+        ) as answer:
             status = answer.status_code
             if status in _TRANSIENT:
                 raise _TransientError(f"the server answered {status}", _retry_after_s(answer))
@@ -155,8 +159,6 @@ class Downloader:
             session.mount("file://", FileAdapter())
             session.headers["User-Agent"] = "dxforge"
             session.auth = HostAuth(self._credentials)
-            if self._ca_file:
-                session.verify = self._ca_file
             self._made = session
         return session
 
@@ -236,6 +238,7 @@ def _reason(error: BaseException) -> str:
         ("ChunkedEncodingError", "the connection was cut"),
         ("RemoteDisconnected", "the connection was closed without an answer"),
         ("InvalidURL", "the address is none"),
+        ("TLS CA certificate", "the file of certificates to trust is not there"),
         ("TooManyRedirects", "it is redirected without end"),
     ):
         if sign in text:
@@ -248,7 +251,7 @@ def _reason(error: BaseException) -> str:
 def _hint(error: BaseException) -> str:
     import requests
 
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError) or "TLS CA certificate" in str(error):
         return "Name the certificates to trust in PIP_CERT, REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
     return "Check the network and try again, or use what is in the cache with --offline"
 

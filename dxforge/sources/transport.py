@@ -45,6 +45,8 @@ class FileAdapter(BaseAdapter):
         except (FileNotFoundError, NotADirectoryError):
             answer.status_code, answer.raw = 404, io.BytesIO()
             return answer
+        # requests does not close what was read to its end.
+        answer.close = answer.raw.close  # type: ignore[method-assign]
         answer.status_code = 200
         answer.headers["Content-Length"] = str(path.stat().st_size)
         if path.suffix in (".html", ".json"):

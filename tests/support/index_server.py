@@ -18,6 +18,7 @@ import base64
 import hashlib
 import html
 import json
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class NpmProject:
 
 
 class IndexServer:
-    """A loopback index; a context manager, started on entry. Thread-safe enough for tests.
+    """A loopback index; a context manager, started on entry; with ``tls`` over https. Thread-safe enough for tests.
 
     Attributes:
         paths: the path of every request so far, in order.
@@ -80,8 +81,9 @@ class IndexServer:
         credentials: "user:password" that every request must bring, or empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.paths: list[str] = []
+        self._tls = tls
         self.html_only = False
         self.credentials = ""
         self._projects: dict[str, list[Release]] = {}
@@ -103,6 +105,8 @@ class IndexServer:
             index = owner
 
         self._server = _Server(("127.0.0.1", self._port), Handler)
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -129,7 +133,7 @@ class IndexServer:
     @property
     def url(self) -> str:
         """The server's root, without a trailing slash."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._port}"
 
     @property
     def pypi_url(self) -> str:
