@@ -35,10 +35,6 @@ def put(root: Path, path: str, content: bytes, mode: int = FILE) -> None:
         target.chmod(0o755 if mode == EXECUTABLE else 0o644)
 
 
-class StoppedError(Exception):
-    """What a checkpoint raises."""
-
-
 class Ground:
     """A project in which one job deletes, creates, updates and swaps files, and adds and removes whole folders."""
 
