@@ -100,8 +100,9 @@ def upgrade(material: Material, rounds: int, say: Say, *, copier_rounds: int | N
     count = sum(1 for _ in files(material.trees[0]))
     what = f"upgrade, {len(material.edited):,} of {count:,} files edited on both sides"
     rows = [_row(what, "git merge", results, 1.0)]
-    copier = by_turns([_copier(material)], rounds=copier_rounds or rounds, say=say)
-    rows.append(_row("the same", "copier update", [results[0], *copier], 1 / 20))
+    if copier_rounds != 0:
+        copier = by_turns([_copier(material)], rounds=copier_rounds or rounds, say=say)
+        rows.append(_row("the same", "copier update", [results[0], *copier], 1 / 20))
     return rows
 
 
