@@ -142,14 +142,14 @@ def current_folder() -> Path:
 
 def one_line(error: DxForgeError) -> DxForgeError:
     """``error``, shown by IPython without a traceback; the cell still fails, for nbval and papermill too."""
-    from dxforge.commands.shown import shown
+    from dxforge.commands.shown import hint_text, shown
 
     if os.environ.get("DXFORGE_DEBUG", "0") in ("", "0"):
         where = f"{shown(error.where)}: " if error.where else ""
         lines = [f"{error.kind}: {where}{shown(error.what)}"]
         if error.hint:
             # The errors do not know which face shows them.
-            lines.append(f"  hint: {shown(error.hint).replace('`dxforge ', f'`{PROGRAM} ')}")
+            lines.append(f"  hint: {hint_text(error.hint).replace('`dxforge ', f'`{PROGRAM} ')}")
         # On the instance, so that `except ConfigError` in a cell still finds the class it names.
         error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
     return error

@@ -119,10 +119,10 @@ def _fail(error: DxForgeError, status: int, *, as_json: bool) -> int:
 
 
 def _complain(error: DxForgeError) -> None:
-    from dxforge.commands.shown import shown
+    from dxforge.commands.shown import hint_text, shown
 
     where = f"{shown(error.where)}: " if error.where else ""
-    _to_stderr("error", f"{where}{shown(error.what)}", shown(error.hint))
+    _to_stderr("error", f"{where}{shown(error.what)}", hint_text(error.hint))
 
 
 def _interrupted(*, as_json: bool) -> int:

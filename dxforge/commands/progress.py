@@ -81,14 +81,14 @@ class Reporter:
         if task is None:
             label = _LABELS.get(event.phase, event.phase.capitalize())
             name = f"{label} {shown(event.item)}" if key[1] else label
-            task = self._tasks[key] = self._bars.add_task(name, total=event.total)
-        self._bars.update(task, completed=event.done, total=event.total)
+            task = self._tasks[key] = self._bars.add_task(name, total=event.total, amount="")
+        self._bars.update(task, completed=event.done, total=event.total, amount=_amount(event))
         if event.phase == "download" and event.total is not None and event.done >= event.total:
             self._bars.remove_task(task)
             del self._tasks[key]
 
     def _start_bars(self) -> Bars:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
 
         from dxforge.commands.terminal import console_for
@@ -96,9 +96,16 @@ class Reporter:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[amount]}", markup=False),
             TimeElapsedColumn(),
         )
         bars = Bars(*columns, console=console_for(self._stream), transient=True)
         bars.start()
         return bars
+
+
+def _amount(event: Progress) -> str:
+    from rich.filesize import decimal
+
+    write = decimal if event.phase == "download" else str
+    return write(event.done) if event.total is None else f"{write(event.done)} of {write(event.total)}"

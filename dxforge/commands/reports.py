@@ -17,7 +17,7 @@ from dxforge.commands.changes import (
     review_item,
 )
 from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, plural
-from dxforge.commands.shown import lines_of
+from dxforge.commands.shown import lines_of, quoted
 from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, light_span, line
 from dxforge.traffic.model import Action, Change, FileDiff, InstallReport, PackageChange, TrafficLight
 
@@ -28,6 +28,7 @@ _SOURCES = {"pypi": "PyPI", "npm": "npm", "path": "path", "git": "git", "url": "
 _DECIDED = {"accept": "Accepted", "reject": "Kept yours:", "resolve": "Resolved"}
 _UNDONE = {Action.CREATE: "Brought back", Action.UPDATE: "Put back", Action.DELETE: "Took away", Action.KEEP: "Left"}
 _LISTED_AT_MOST = 20
+_FOLDED_LINES = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -186,10 +187,9 @@ class ReviewResult(Result):
     def _file(self, change: Change) -> Block:
         title = line(*_title(change))
         diff = self.diffs.get(change.path)
-        if diff is None:
-            more = Commands(((f"{self.program} diff {change.path}", "show it"),))
-            return Section(title, (more,))
-        return Section(title, (*_sides(diff), file_commands(change, self.program)))
+        shown = () if diff is None else _sides(diff, limit=_FOLDED_LINES)
+        whole = Commands(((f"{self.program} diff {quoted(change.path)}", "all of it"),))
+        return Section(title, (*shown, whole, file_commands(change, self.program)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -210,7 +210,8 @@ class DiffResult(Result):
         change = self.diff.change
         light, gap, path, *more = _title(change)
         title = (Text(line(light, gap, path)), Text(line(*more)), Gap())
-        return [*title, *_sides(self.diff), file_commands(change, self.program)]
+        todo = () if change.light is TrafficLight.GREEN else (file_commands(change, self.program),)
+        return [*title, *_sides(self.diff), *todo]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -289,7 +290,8 @@ def _title(change: Change) -> list[Span]:
     return parts
 
 
-def _sides(diff: FileDiff) -> list[Block]:
+def _sides(diff: FileDiff, *, limit: int | None = None) -> list[Block]:
+    """Both edits apart, then the proposal; at most ``limit`` lines of each."""
     change = diff.change
     blocks: list[Block] = []
     if change.new_path:
@@ -298,23 +300,22 @@ def _sides(diff: FileDiff) -> list[Block]:
         blocks.append(Text(line("their version lies in ", Span(change.set_aside, "strong"))))
     if change.binary:
         blocks.append(Text(line("The file is binary: there is nothing to show line by line.")))
-    for name, meaning, text in (
-        ("my edits", "as installed → yours", diff.mine),
-        ("theirs", "as installed → new version", diff.theirs),
-    ):
-        if text:
-            title = line(Span(name, "strong"), Span(f" ({meaning})", "dim"))
-            blocks.append(Section(title, (Diff(tuple(lines_of(text))),)))
+    proposal = lines_of(diff.proposal)
+    labels: tuple[str, ...] = ()
     if change.hunks:
-        body: list[str] = []
-        for hunk in change.hunks:
-            body.extend((hunk.header, *hunk.lines))
+        proposal = [text for hunk in change.hunks for text in (hunk.header, *hunk.lines)]
         labels = tuple(f"hunk {hunk.id}" for hunk in change.hunks)
-        title = line(Span("proposal", "strong"), Span(" (yours → proposed)", "dim"))
-        blocks.append(Section(title, (Diff(tuple(body), labels),), opened=True))
-    elif diff.proposal:
-        title = line(Span("proposal", "strong"), Span(" (yours → proposed)", "dim"))
-        blocks.append(Section(title, (Diff(tuple(lines_of(diff.proposal))),), opened=True))
+    for name, meaning, lines in (
+        ("my edits", "as installed → yours", lines_of(diff.mine)),
+        ("theirs", "as installed → new version", lines_of(diff.theirs)),
+        ("proposal", "yours → proposed", proposal),
+    ):
+        if lines:
+            title = line(Span(name, "strong"), Span(f" ({meaning})", "dim"))
+            body: list[Block] = [Diff(tuple(lines[:limit]), labels if lines is proposal else ())]
+            if limit is not None and len(lines) > limit:
+                body.append(Text(line(Span(f"… and {plural(len(lines) - limit, 'line')} more", "dim"))))
+            blocks.append(Section(title, tuple(body), opened=lines is proposal))
     return blocks
 
 

@@ -43,6 +43,11 @@ def quoted(path: str) -> str:
     return shlex.quote(shown(path))
 
 
+def hint_text(hint: str) -> str:
+    """An error's hint as it is shown: a question gets its mark."""
+    return f"{shown(hint)}?" if hint.startswith("Did you mean") else shown(hint)
+
+
 def may_be_escaped(text: str) -> bool:
     """Whether ``text`` could have been copied from our output where the real name holds what cannot be shown."""
     return _ESCAPED.search(text) is not None

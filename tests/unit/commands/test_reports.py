@@ -241,3 +241,19 @@ def test_notices_stand_below() -> None:
 def test_counts_of_lights(yellow: Change, red: Change) -> None:
     assert plain([Text(light_counts([yellow, red, red], dry_run=False))]) == "▲ 1 Yellow  ■ 2 Red"
     assert awaiting(1) == "1 change awaits your decision"
+
+
+def test_a_notebooks_review_stays_small(yellow: Change, file_diff: FileDiff) -> None:
+    long = dataclasses.replace(file_diff, theirs="@@ -1 +1,9000 @@\n" + "+x = 1\n" * 9000)
+    result = ReviewResult(program="%dx", pending=(yellow,), diffs={yellow.path: long})
+    assert "… and 8601 lines more" in result._repr_html_()
+    assert len(result._repr_html_()) < 60_000
+    assert f"%dx diff {yellow.path}" in result._repr_html_()
+    assert "more" not in DiffResult(diff=long).text()
+
+
+def test_an_edit_that_nothing_waits_for_offers_nothing_to_decide(file_diff: FileDiff, yellow: Change) -> None:
+    kept = dataclasses.replace(yellow, light=TrafficLight.GREEN, action=Action.KEEP, hunks=())
+    result = DiffResult(diff=FileDiff(change=kept, mine=file_diff.mine, theirs="", proposal=""))
+    assert "+mine" in result.text()
+    assert "accept" not in result.text()
