@@ -255,10 +255,11 @@ class Provider:
                 lines.append(pin.ref)
         return tuple(lines)
 
-    def _asked(self, project: str, needs: Sequence[_Need]) -> selection.Wanted:
+    def _asked(self, project: str, needs: Sequence[_Need], *, declared: bool = True) -> selection.Wanted:
+        """What ``needs`` ask for together, and dx.toml with them where it has ``declared`` the project."""
         spec = self._specs.get(project)
         specifiers = [need.specifier for need in needs if need.specifier]
-        if spec is not None and spec.version:
+        if declared and spec is not None and spec.version:
             specifiers.append(spec.version)
         return selection.wanted(
             ",".join(dict.fromkeys(specifiers)), prereleases=spec is not None and spec.prereleases, python=PYTHON
@@ -306,7 +307,7 @@ class Provider:
             if need.project in self._missing:
                 error: SourceError = self._missing[need.project]
                 return PackageNotFoundError(f"{error.what} ({asks})", where=error.where, hint=error.hint)
-            asked = self._asked(need.project, [need])
+            asked = self._asked(need.project, [need], declared=False)
             if need.project not in self._elsewhere and next(self._source.matching(need.project, asked), None) is None:
                 try:
                     self._source.explain(need.project, str(asked.specifier), asked)
