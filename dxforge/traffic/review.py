@@ -133,7 +133,8 @@ class Review:
         path = self._path(name, item.path)
         every: list[RawHunk] = []
         binary = any(content is not None and is_binary(content) for content in (old, new))
-        if old is not None and new is not None and not binary and item.new_path is None:
+        links = SYMLINK in (mode_of(verdict.case.local), mode_of(verdict.after))
+        if old is not None and new is not None and not binary and not links and item.new_path is None:
             every = find_hunks(old, new)
         raw = [hunk for hunk in every if hunk.digest not in item.rejected]
         shown: tuple[Hunk, ...] = ()
@@ -184,10 +185,9 @@ class Review:
         wanted: set[str] = set()
         for pattern in paths:
             plain = pattern.rstrip("/")
-            hits = {
-                path
-                for path, aliases in names.items()
-                if plain in (path, *aliases) or path.startswith(f"{plain}/") or fnmatch.fnmatchcase(path, pattern)
+            # A name first: a file may really be called "a[1].py", and must not take "a1.py" along.
+            hits = {path for path, aliases in names.items() if plain in (path, *aliases)} or {
+                path for path in names if path.startswith(f"{plain}/") or fnmatch.fnmatchcase(path, pattern)
             }
             if not hits:
                 near = difflib.get_close_matches(plain, names, n=1, cutoff=0.5)
@@ -252,9 +252,9 @@ class Review:
         _, local, readers = self._open(matter.name)
         there = local.get(item.new_path or "")
         new = matter.new or b""
-        if matter.change.light is TrafficLight.RED or there is None or verdict.after is None:
+        if verdict.after is None or (matter.change.light is TrafficLight.RED and there is not None):
             return (gone,)
-        if there != item.incoming and matter.old is not None:
+        if there not in (None, item.incoming) and matter.old is not None:
             upstream = readers.incoming([item.new_path or ""])[item.new_path or ""]
             merged = merge3(upstream, matter.old, new, path=item.new_path or "")
             if not merged.clean:
@@ -348,6 +348,11 @@ def settled(lock: Lock, outcomes: Mapping[tuple[str, str], Outcome], closed: Col
         updated: LockedPackage | None = dataclasses.replace(package, pending=tuple(pending))
         lock = lock.with_package(name, None if package.leaving and not pending else updated)
     return lock
+
+
+def mode_of(side: Entry | Obstacle | None) -> int | None:
+    """The mode of a side that is a file or symlink."""
+    return side.mode if isinstance(side, Entry) else None
 
 
 def _digests(matter: Matter, chosen: Collection[str]) -> set[str]:

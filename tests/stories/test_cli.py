@@ -284,6 +284,21 @@ def test_a_name_with_markup_is_shown_as_it_is(root: Path, dx: Run, index: IndexS
     dx("reject", *(f"src/dx_packages/odd/odd/{name}" for name in names))
 
 
+def test_a_name_that_looks_like_a_glob_means_itself(root: Path, dx: Run, index: IndexServer) -> None:
+    names = ["a[1].py", "a1.py"]
+    for version in ("1.0", "2.0"):
+        index.wheel("globby", version, {f"globby/{name}": f"V = '{version}'\n" for name in names})
+    dx("init")
+    dx("add", "globby==1.0")
+    for name in names:
+        (root / "src/dx_packages/globby/globby" / name).write_text("V = 'mine'\n")
+    edit(root, "dx.toml", "==1.0", ">=1")
+    dx("install", "--upgrade", status=3)
+    dx("accept", "src/dx_packages/globby/globby/a[1].py", status=3)
+    assert (root / "src/dx_packages/globby/globby/a[1].py").read_text() == "V = '2.0'\n"
+    assert (root / "src/dx_packages/globby/globby/a1.py").read_text() == "V = 'mine'\n"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for one process")
 @pytest.mark.parametrize("as_json", [False, True])
 def test_ctrl_c_is_one_line_and_130(root: Path, dx: Run, as_json: bool) -> None:
