@@ -25,7 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="dxforge beside uv, git and copier.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="medians of this many runs (default: 5)")
-    parser.add_argument("--copier-rounds", type=int, default=None, help="for copier, which takes minutes; 0 leaves it out")
+    parser.add_argument(
+        "--copier-rounds", type=int, default=None, help="for copier, which takes minutes; 0 leaves it out"
+    )
     options = parser.parse_args()
     chosen = options.cases or names
     if unknown := set(chosen) - set(names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -107,16 +108,25 @@ def upgrade(material: Material, rounds: int, say: Say, *, copier_rounds: int | N
 
 
 def _ours(material: Material, before: Path, after: Path) -> Contender:
-    root, archive = material.work / "ours", material.work / "package.zip"
+    root = material.work / "ours"
+
+    def ask_for(archive: Path) -> None:
+        with archive.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        shutil.rmtree(material.work / "toml", ignore_errors=True)
+        made = material.project("toml", f'big = {{ url = "{archive.as_uri()}", sha256 = "{sha256}" }}\n')
+        root.mkdir(exist_ok=True)
+        shutil.copyfile(made / "dx.toml", root / "dx.toml")
 
     def prepare() -> None:
         shutil.rmtree(root, ignore_errors=True)
-        material.project("ours", 'big = { path = "../package.zip" }\n')
-        shutil.copyfile(before, archive)
+        ask_for(before)
         process([BIN / "dxforge", "install"], cwd=root, env=material.env)
         for path in material.edited:
             edit(root / "src/dx_packages/big" / path, "here", 1)
-        shutil.copyfile(after, archive)
+        ask_for(after)
+        # The archive is fetched and looked into, as git has its objects before it merges.
+        process([BIN / "dxforge", "install", "--dry-run"], cwd=root, env=material.env, expect=(0, 3))
 
     def run() -> Cost:
         cost = process([BIN / "dxforge", "install", "--on-yellow", "accept"], cwd=root, env=material.env)
