@@ -22,6 +22,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command line (``sys.argv`` by default) and exit with the contract's status."""
     if _COMPLETE in os.environ:
         sys.exit(_complete())
+    _fill_closed_streams()
     words = list(sys.argv[1:] if args is None else args)
     status = run(words)
     try:
@@ -67,13 +68,27 @@ def _execute(call: Call) -> Result:
     except FileNotFoundError as error:
         raise ProjectError("the current folder no longer exists", hint="Change to one that does") from error
     reporter = Reporter(sys.stderr, bars=_interactive(sys.stderr) and not call.options.quiet)
-    session = Session(cwd=cwd, program=PROGRAM, read_stdin=sys.stdin.buffer.read)
+    session = Session(cwd=cwd, program=PROGRAM, read_stdin=_read_stdin)
     unsubscribe = session.events.subscribe(reporter)
     try:
         return execute(call, session)
     finally:
         unsubscribe()
         reporter.close()
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", where="--file -", hint="Write the content to a file and name it")
+    return sys.stdin.buffer.read()
+
+
+def _fill_closed_streams() -> None:
+    """Python has None for a stream that the caller closed (``>&-``): then there is no one to tell."""
+    if sys.stdout is None:
+        _drop_stdout()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _show(result: Result, *, as_json: bool) -> None:

@@ -341,6 +341,20 @@ def test_a_reader_that_goes_away_is_no_traceback(root: Path, dx: Run) -> None:
     os.close(write)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell's syntax")
+def test_closed_streams_are_no_traceback(upgraded: Path) -> None:
+    def shell(command: str) -> subprocess.CompletedProcess[str]:
+        words = ["sh", "-c", f"exec '{sys.executable}' -m dxforge {command}"]
+        return subprocess.run(words, cwd=upgraded, capture_output=True, text=True, check=False)
+
+    assert "Project story" in shell("status <&-").stdout
+    assert (shell("status >&-").returncode, shell("status >&-").stderr) == (0, "")
+    assert shell("nonsense 2>&- >&-").returncode == 2
+    done = shell(f"resolve {CLASH} --file - <&-")
+    assert done.returncode == 2
+    assert "standard input is closed" in done.stderr
+
+
 def complete(root: Path, *words: str) -> list[str]:
     """What bash is offered for the last word."""
     env = {

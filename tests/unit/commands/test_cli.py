@@ -104,17 +104,6 @@ def test_a_bug_of_ours_is_one_line_and_how_to_report_it(
         run(["status"])
 
 
-def test_an_interrupt_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(actions, "execute", interrupted)
-    assert run(["status"]) == 130
-    assert capsys.readouterr().err.startswith("interrupted: ")
-    assert run(["status", "--json"]) == 130
-    assert json.loads(capsys.readouterr().out)["ok"] is False
-
-
 def test_a_stream_that_knows_no_shapes_gets_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
