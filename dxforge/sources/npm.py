@@ -124,7 +124,7 @@ class NpmSource:
                 where=spec.npm,
                 hint="Run `dxforge install` once without --offline (and without DXFORGE_OFFLINE)",
             )
-        return replace(known[chosen], name=spec.name)
+        return replace(known[chosen], name=spec.name, digests=())  # checked when it was fetched
 
     def _packument(self, npm: str) -> dict[str, Any]:
         url = strip_userinfo(self.registry) + quote(npm, safe="@")
