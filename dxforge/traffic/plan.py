@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -179,24 +180,24 @@ class _Planner:
         for path in sorted({*self._base, *self._tree}):
             base, incoming = self._base.get(path), self._tree.get(path)
             local: Entry | Obstacle | None = given.local.get(path)
+            if base is None and incoming is None:  # was in the way of a file that has left the package again
+                self._drop_aside(self._old.get(path))
+                continue
             if local == base == incoming:
                 self._said.discard(path)
                 continue
             if local is None:
                 local = self._obstacle(path)
-            if base is None and incoming is None:  # was in the way of a file that has left the package again
-                self._drop_aside(self._old.get(path))
-                continue
             if incoming is None and isinstance(local, Entry) and base is not None and local != base:
                 edited[path] = base
             cases.append(Case(path=path, base=base, local=local, incoming=incoming))
         if not edited or given.incoming is None:
             return cases
         # A rename that awaits its decision is known; by now its new name is in the base as well.
-        known = {path: item.new_path for path, item in self._old.items() if item.new_path in self._tree}
-        renames = self._renames({path: base for path, base in edited.items() if path not in known})
-        renames.update({path: Rename(new_path) for path, new_path in known.items() if path in edited})
-        return [self._follow(case, renames.get(case.path)) for case in cases]
+        known = {path: rename for path in edited if (rename := self._known_rename(path)) is not None}
+        found = self._renames({path: base for path, base in edited.items() if path not in known})
+        renames = {**{path: self._unobstructed(rename) for path, rename in found.items()}, **known}
+        return [self._follow(case, renames[case.path]) if case.path in renames else case for case in cases]
 
     def _obstacle(self, path: str) -> Obstacle | None:
         """What is in the way at ``path``, beyond what this very plan deletes."""
@@ -206,7 +207,9 @@ class _Planner:
             return None
         if path in found.folders:
             inside = [name for name in (*found.files, *found.special) if name.startswith(f"{path}/")]
-            return obstacle if any(name not in self._deleted for name in inside) else None
+            folders = [name for name in found.folders if name == path or name.startswith(f"{path}/")]
+            emptied = all(any(name.startswith(f"{folder}/") for name in inside) for folder in folders)
+            return None if emptied and all(name in self._deleted for name in inside) else obstacle
         parent = path.rpartition("/")[0]
         while parent:
             if parent in self._deleted:
@@ -220,27 +223,36 @@ class _Planner:
         given = self._given
         return find_renames(edited, removed, added, given.readers.base, given.readers.incoming)
 
-    def _follow(self, case: Case, rename: Rename | None) -> Case:
-        if rename is None:
-            return case
-        if rename.new_path is None:
-            return Case(
-                path=case.path,
-                base=case.base,
-                local=case.local,
-                incoming=None,
-                candidates=rename.candidates,
-            )
-        there = self._given.local.get(rename.new_path)
-        incoming = self._tree[rename.new_path]
-        if there is not None and there not in (incoming, self._base.get(rename.new_path)):
-            return Case(path=case.path, base=case.base, local=case.local, incoming=None, candidates=(rename.new_path,))
-        return Case(path=case.path, base=case.base, local=case.local, incoming=incoming, new_path=rename.new_path)
+    def _known_rename(self, path: str) -> Rename | None:
+        old = self._old.get(path)
+        if old is None:
+            return None
+        if old.new_path is not None and old.new_path in self._tree:
+            return Rename(old.new_path)
+        candidates = tuple(candidate for candidate in old.candidates if candidate in self._tree)
+        return Rename(None, candidates) if candidates else None
+
+    def _unobstructed(self, rename: Rename) -> Rename:
+        """The same, or a mere candidate where a file of the user's is at the new name."""
+        there = None if rename.new_path is None else self._given.local.get(rename.new_path)
+        if rename.new_path is None or there is None or there == self._tree[rename.new_path]:
+            return rename
+        return Rename(None, (rename.new_path,))
+
+    def _follow(self, case: Case, rename: Rename) -> Case:
+        incoming = None if rename.new_path is None else self._tree[rename.new_path]
+        return dataclasses.replace(case, incoming=incoming, new_path=rename.new_path, candidates=rename.candidates)
 
     def _path(self, path: str) -> str:
         return f"{self._given.prefix}/{path}"
 
     def _settle(self, verdict: Verdict) -> None:
+        old = self._old.get(verdict.case.path)
+        if old is not None and old.rejected and verdict.light is TrafficLight.GREEN and verdict.action is Action.UPDATE:
+            # The user took the edit back, but has refused a part of this update.
+            verdict = dataclasses.replace(
+                verdict, light=TrafficLight.YELLOW, action=Action.PROPOSE, reason=table.EDIT_TAKEN_BACK
+            )
         if verdict.light is TrafficLight.GREEN:
             self._green(verdict)
         elif verdict.light is TrafficLight.YELLOW and self._given.on_yellow == "accept" and self._acceptable(verdict):
@@ -254,9 +266,11 @@ class _Planner:
             self._undecided(verdict)
 
     def _acceptable(self, verdict: Verdict) -> bool:
-        """Whether nobody needs to look: a rename moves files, and a merge that does not parse wants eyes."""
+        """Whether nobody needs to look: a rename moves files, a merge that does not parse wants eyes, and so does a
+        change that was refused in part."""
         content = verdict.content
-        if verdict.case.new_path or verdict.reason == table.BASE_LOST:
+        old = self._old.get(verdict.case.path)
+        if verdict.case.new_path or verdict.reason == table.BASE_LOST or (old is not None and old.rejected):
             return False
         return content is None or not syntax_problem(verdict.case.path, content)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dxforge.errors import ApplyError, NotPendingError, ReviewError, StaleHunkError, UsageError
-from dxforge.store.tree import FILE, Entry, blob_oid
+from dxforge.store.tree import FILE, SYMLINK, Entry, blob_oid
 from dxforge.traffic import light as table
 from dxforge.traffic.hunks import RawHunk, find_hunks, show_hunk, syntax_problem, take_hunks, unified_diff
 from dxforge.traffic.judge import Case, Readers, Verdict, judge
