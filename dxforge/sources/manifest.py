@@ -127,7 +127,7 @@ def loads(body: bytes) -> Manifest | None:
         ids = [oids[at : at + 40] for at in range(0, len(oids), 40)]
         tree = dict(zip(paths, starmap(Entry, zip(modes, ids, data["sizes"], strict=True)), strict=True))
         columns = data["offsets"], data["packed"], data["methods"]
-        if any(len(column) != len(tree) for column in columns):
+        if len(oids) != 40 * len(tree) or any(len(column) != len(tree) for column in columns):
             return None
         return Manifest(
             container=data["container"],
