@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -441,7 +442,8 @@ class TrafficManager:
 
         self._ground.recover()
         workspace = self._ground.workspace()
-        return [status_of(workspace, name) for name in sorted(workspace.lock.packages)]
+        waiting = Counter(matter.name for matter in self._ground.review(workspace).matters())
+        return [status_of(workspace, name, pending=waiting[name]) for name in sorted(workspace.lock.packages)]
 
     def analyze_traffic_safety(self, path: str | Path, new_content: str | bytes) -> TrafficLight:
         """The light for one file, were ``new_content`` to come in.

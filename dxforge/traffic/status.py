@@ -44,13 +44,13 @@ def edit_diff(workspace: Workspace, path: str) -> FileDiff | None:
     )
 
 
-def status_of(workspace: Workspace, name: str) -> PackageStatus:
-    """How a package stands: edits and open decisions."""
+def status_of(workspace: Workspace, name: str, *, pending: int) -> PackageStatus:
+    """How a package stands: edits, and so many open decisions."""
     locked = workspace.lock.packages[name]
     look = workspace.look(name)
     edited = 0
     tree = {} if locked.leaving or workspace.untouched(name) else workspace.base_tree(look)
-    local = local_entries(look.folder, look.found, look.index, {*tree, *(item.path for item in locked.pending)})
+    local = local_entries(look.folder, look.found, look.index, set(tree))
     if tree:
         decided_on = {item.path: item.base for item in locked.pending}
         edited = sum(local.get(path) != decided_on.get(path, entry) for path, entry in tree.items())
@@ -59,7 +59,7 @@ def status_of(workspace: Workspace, name: str) -> PackageStatus:
         version=locked.pin.version,
         source=locked.pin.kind,
         edited=edited,
-        pending=sum(item.incoming is None or local.get(item.path) != item.incoming for item in locked.pending),
+        pending=pending,
         leaving=locked.leaving,
     )
 
