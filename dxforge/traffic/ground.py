@@ -14,12 +14,13 @@ from dxforge.errors import DxForgeError, LockfileError, ProjectBusyError, Projec
 from dxforge.events import EventBus, Notice
 from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.traffic.journal import Journal, read_text
-from dxforge.traffic.lock import loads
+from dxforge.traffic.lock import Lock, loads
 from dxforge.traffic.model import Action, Change
 
 if TYPE_CHECKING:
     from dxforge.config.load import Environment
     from dxforge.config.model import Config
+    from dxforge.sources.model import Pin
     from dxforge.traffic.review import Review
     from dxforge.traffic.workspace import Indexes, Workspace
 
@@ -107,12 +108,11 @@ class Ground:
 
         return load_environment()
 
-    def keep_archives(self, workspace: Workspace, journal: Journal) -> None:
+    def keep_archives(self, workspace: Workspace, journal: Journal, lock_before: str | None) -> None:
         """Keep the archives that the lock or an operation that can be undone needs, and no others."""
-        pins = {
-            pin.sha256: pin for package in workspace.lock.packages.values() for pin in (package.pin, *package.former)
-        }
-        workspace.shelf.keep(list(pins.values()), wanted={*pins, *journal.archives()})
+        pins = _pins(workspace.lock)
+        if pins.keys() != _pins(loads(lock_before)).keys():
+            workspace.shelf.keep(list(pins.values()), wanted={*pins, *journal.archives()})
 
     @contextlib.contextmanager
     def after_commit(self) -> Iterator[None]:
@@ -181,6 +181,11 @@ class Ground:
             future.exception()  # taken note of, or the loop complains about it when it is closed
             raise
         return outcome
+
+
+def _pins(lock: Lock) -> dict[str, Pin]:
+    """Every archive that a lock names, by sha256."""
+    return {pin.sha256: pin for package in lock.packages.values() for pin in (package.pin, *package.former)}
 
 
 class _StoppedError(BaseException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,9 +113,11 @@ def _three(case: Case) -> tuple[Entry, Entry, Entry]:
 
 def _merged(cases: list[Case], readers: Readers) -> dict[str, Verdict]:
     paths = [case.path for case in cases]
-    bases, locals_ = readers.base(paths), readers.local(paths)
+    with ThreadPoolExecutor(1, thread_name_prefix="dxforge-read") as pool:
+        ahead = pool.submit(readers.incoming, [case.new_path or case.path for case in cases])
+        bases, locals_ = readers.base(paths), readers.local(paths)
+        incomings = ahead.result()
     known = [case for case in cases if case.path in bases]
-    incomings = readers.incoming([case.new_path or case.path for case in known])
     sides = {
         case.path: Sides(bases[case.path], locals_[case.path], incomings[case.new_path or case.path]) for case in known
     }

@@ -127,27 +127,33 @@ def local_entries(folder: Path, found: Scan, index: Index | None, paths: set[str
     return entries
 
 
-def trusted(found: Scan, entries: Mapping[str, Entry], looked_ns: int) -> dict[str, tuple[Stamp, Entry]]:
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of one file or symlink, None where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size, status.st_mode)
+
+
+def trusted(files: Mapping[str, Stamp], entries: Mapping[str, Entry], looked_ns: int) -> dict[str, tuple[Stamp, Entry]]:
     """The stamps that prove from now on that a file is still its entry.
 
     Args:
-        found: the look at the folder *before* the entries were read.
+        files: the stamps, taken *before* the entries were read.
         entries: what was read.
-        looked_ns: the time of that look; files touched just before it are left out.
+        looked_ns: the time before the stamps were taken; files touched just before it are left out.
     """
     limit = looked_ns - _RACY_NS
     return {
         path: (stamp, entries[path])
-        for path, stamp in found.files.items()
+        for path, stamp in files.items()
         if path in entries and stamp[0] < limit and stamp[1] < limit
     }
 
 
-def make_index(
-    sha256: str, tree: Tree, found: Scan, entries: Mapping[str, Entry], *, looked_ns: int, said: frozenset[str]
-) -> Index:
-    """An index of what is on disk now; see :func:`trusted`."""
-    seen = trusted(found, entries, looked_ns)
+def make_index(sha256: str, tree: Tree, seen: Mapping[str, tuple[Stamp, Entry]], *, said: frozenset[str]) -> Index:
+    """An index of a locked archive's files and of what is on disk (see :func:`trusted`)."""
     return Index(sha256, tree, seen, said, _clean(tree, seen))
 
 

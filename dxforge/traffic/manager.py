@@ -251,11 +251,9 @@ class TrafficManager:
                 if package.incoming is None:
                     workspace.indexes.put(look.name, None)
                     continue
-                appeared = any(tree.created for tree in package.trees)
-                staged_ns = journal.staged_ns if appeared else None
-                workspace.remember(look, package.incoming, said=package.said, staged_ns=staged_ns)
+                workspace.remember(look, package, package.incoming, staged_ns=journal.staged_ns)
             if record is not None:
-                self._ground.keep_archives(workspace, journal)
+                self._ground.keep_archives(workspace, journal, plan.lock_before)
         report = plan.report(operation=record.id if record is not None else None, dry_run=False)
         planned = {look.name for look in plan.looks}
         if workspace.lock.pending <= _SHOWN_WITH_HUNKS:
@@ -373,7 +371,7 @@ class TrafficManager:
             record = journal.run(job, now=_now())
             after = self._ground.workspace(lock_text=job.lock_after)
             with self._ground.after_commit():
-                self._ground.keep_archives(after, journal)
+                self._ground.keep_archives(after, journal, lock_text)
             changes = [
                 _decided(matter.change, outcomes[(matter.name, matter.item.path)], command) for matter in matters
             ]
@@ -405,7 +403,7 @@ class TrafficManager:
             with contextlib.suppress(ProjectError):
                 workspace = self._ground.workspace(lock_text=job.lock_after)
                 with self._ground.after_commit():
-                    self._ground.keep_archives(workspace, journal)
+                    self._ground.keep_archives(workspace, journal, job.lock_before)
                 pending = [matter.change for matter in self._ground.review(workspace).matters()]
             return InstallReport(
                 changes=changes, pending=pending, operation=undone.id, notes=self._ground.loaded(changes)

@@ -62,6 +62,8 @@ class PackagePlan:
     trees: tuple[TreeWrite, ...] = ()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     said: frozenset[str] = frozenset()
+    local: Mapping[str, Entry] = field(default_factory=dict)
+    """The user's files as they were when this was decided."""
 
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """What the writes do not carry themselves: (path from the project's root, content)."""
@@ -171,6 +173,7 @@ class _Planner:
             trees=trees if self._deleted else (),
             sources={path: tuple(targets) for path, targets in self._sources.items()},
             said=frozenset(self._said),
+            local=given.local,
         )
 
     def _cases(self) -> list[Case]:

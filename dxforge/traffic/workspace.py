@@ -15,16 +15,19 @@ from dxforge.traffic.judge import Readers
 from dxforge.traffic.local import (
     Index,
     Scan,
+    Stamp,
     load_index,
     local_entries,
     make_index,
     now_ns,
     save_index,
     scan,
+    stamp_of,
     still_clean,
+    trusted,
 )
 from dxforge.traffic.lock import Lock, LockedPackage
-from dxforge.traffic.plan import Given
+from dxforge.traffic.plan import Given, PackagePlan
 from dxforge.traffic.shelf import LazyPackage, Shelf
 
 if TYPE_CHECKING:
@@ -206,34 +209,44 @@ class Workspace:
             contents.update(package.read({name for name in names if name in package.tree}))
         return contents
 
-    def remember(self, look: Look, package: Package, *, said: frozenset[str], staged_ns: int | None) -> None:
-        """Bring a package's stat cache up to date with what is on disk now.
+    def remember(self, look: Look, plan: PackagePlan, package: Package, *, staged_ns: int) -> None:
+        """Bring a package's stat cache up to date after its plan was carried out.
 
         Args:
             look: the look that the plan was made from.
+            plan: what was done.
             package: what the lock names now.
-            said: the deletions that the user has been told of.
-            staged_ns: where the whole folder has just appeared, the time when all of it had been written: files that
-                are older than that are the package's own and need not be read again.
+            staged_ns: when everything had been written, before any of it was put in place.
         """
-        looked = now_ns()
-        found = scan(look.folder)
-        index = look.index
-        if staged_ns is not None:
-            limit = staged_ns - _CLOCK_NS
-            seen = {
-                path: (stamp, package.tree[path])
-                for path, stamp in found.files.items()
-                if path in package.tree and stamp[0] < limit and stamp[1] < limit
-            }
-            index = Index(package.pin.sha256, package.tree, seen)
-        try:
-            local = local_entries(look.folder, found, index, set(package.tree))
-        except ChangedMeanwhileError:
-            return  # only a cache: the next run reads what it must
-        fresh = make_index(package.pin.sha256, package.tree, found, local, looked_ns=looked, said=said)
+        if any(tree.created for tree in plan.trees):
+            seen = _appeared(look.folder, package.tree, staged_ns)
+        else:
+            inside = len(look.prefix) + 1
+            seen = trusted(look.found.files, plan.local, look.looked_ns)
+            for path in (write.path[inside:] for write in plan.writes):
+                seen.pop(path, None)
+                seen.update(_now(look.folder, path))
+        fresh = make_index(package.pin.sha256, package.tree, seen, said=plan.said)
         if fresh != look.index:
             self.indexes.put(look.name, fresh)
+
+
+def _appeared(folder: Path, tree: Tree, staged_ns: int) -> dict[str, tuple[Stamp, Entry]]:
+    """What may be trusted of a folder that has just appeared whole: files older than its appearance are the tree's."""
+    limit = staged_ns - _CLOCK_NS
+    return {
+        path: (stamp, tree[path])
+        for path, stamp in scan(folder).files.items()
+        if path in tree and stamp[0] < limit and stamp[1] < limit
+    }
+
+
+def _now(folder: Path, path: str) -> dict[str, tuple[Stamp, Entry]]:
+    """One file as it is now, where that may be trusted already."""
+    looked = now_ns()
+    stamp = stamp_of(folder / path)
+    found = read_entry(folder / path) if stamp is not None else None
+    return trusted({path: stamp}, {path: found[0]}, looked) if stamp is not None and found is not None else {}
 
 
 def read_unchanged(path: Path, expected: Entry) -> bytes:
