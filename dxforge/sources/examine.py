@@ -32,7 +32,7 @@ class Examination:
     def __init__(self, where: str, archive_bytes: int, limits: Limits) -> None:
         self.where = where
         self._archive_bytes = archive_bytes
-        self._limits = limits
+        self.limits = limits
         self._files: dict[str, tuple[Entry, Place]] = {}
         self._links: dict[str, str] = {}
         self._folders: set[str] = set()
@@ -49,6 +49,10 @@ class Examination:
         """Raise UnsafeArchiveError: the entry ``name`` <problem>."""
         raise UnsafeArchiveError(f'the entry "{shown(name)}" {problem}', where=self.where, hint=hint, entry=name)
 
+    def refuse_another(self, name: str) -> NoReturn:
+        """Raise UnsafeArchiveError: with the entry ``name`` there are too many."""
+        self.refuse(name, f"is one more than the {self.limits.entries} that are allowed", hint=_LIMIT_HINT)
+
     def damaged(self, problem: str) -> ArchiveError:
         """The error for an archive that is no longer what its maker made."""
         return ArchiveError(problem, where=self.where, hint="Fetch it again, or ask its maker for a sound one")
@@ -57,10 +61,10 @@ class Examination:
 
     def name(self, raw: str) -> str:
         """Check an entry's name and count it; returns its path, "" for the archive's own root folder."""
-        limits = self._limits
+        limits = self.limits
         self._entries += 1
         if self._entries > limits.entries:
-            self.refuse(raw, f"is one more than the {limits.entries} that are allowed", hint=_LIMIT_HINT)
+            self.refuse_another(raw)
         problem = path_problem(raw, path_bytes=limits.path_bytes)
         if problem:
             self.refuse(raw, problem)
@@ -104,7 +108,7 @@ class Examination:
 
     def symlink(self, path: str, target: str, place: Place) -> None:
         """A claimed path that is a symlink to ``target``."""
-        problem = _target_problem(target, self._limits)
+        problem = _target_problem(target, self.limits)
         if problem:
             self.refuse(path, f'is a link to "{shown(target)}", which {problem}')
         content = target.encode("utf-8", "surrogateescape")
@@ -113,7 +117,7 @@ class Examination:
 
     def hard_link(self, path: str, target: str) -> None:
         """A claimed path that is to be the same file as the earlier entry ``target``: it becomes a copy."""
-        problem = _target_problem(target, self._limits)
+        problem = _target_problem(target, self.limits)
         if not problem and ".." in split(target):
             problem = "climbs out of its folder"
         if problem:
@@ -134,7 +138,7 @@ class Examination:
         self._bear(self._total + size_bytes, name)
 
     def _bear(self, total_bytes: int, name: str) -> None:
-        limits = self._limits
+        limits = self.limits
         if total_bytes > limits.total_bytes:
             self.refuse(name, f"makes it more than {limits.total_bytes} bytes when unpacked", hint=_LIMIT_HINT)
         if total_bytes > RATIO_FREE_BYTES and total_bytes > limits.ratio * self._archive_bytes:

@@ -7,6 +7,7 @@ so that what we see is what every other unpacker sees.
 from __future__ import annotations
 
 import mmap
+import re
 import stat
 import struct
 import zipfile
@@ -23,6 +24,10 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x1 | 0x40 | 0x2000, 0x8, 0x800
 _IN_ZIP64 = 0xFFFFFFFF
+_END_SIGNATURE = b"PK\x05\x06"
+# Of the end record with its comment; of the ZIP64 end record and locator, generously.
+_LONGEST_END, _LONGEST_ZIP64_END = 22 + 0xFFFF, 1024
+_ENTRY = re.compile(rb"PK\x01\x02")
 # zipfile's own, and what it lets through of a directory that lies about its sizes.
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError, struct.error, ValueError, OverflowError, EOFError)
 
@@ -61,11 +66,32 @@ def read_member(data: mmap.mmap, offset: int, packed: int, size: int, method: in
 
 def _directory(stream: BinaryIO, gate: Examination) -> tuple[list[zipfile.ZipInfo], int]:
     """The directory's entries, and where it begins."""
+    _refuse_a_crowd(stream, gate)
     try:
         with zipfile.ZipFile(stream) as archive:
             return archive.infolist(), archive.start_dir
     except _BROKEN as error:
         raise gate.damaged(f"it is no sound zip: {error}") from error
+
+
+def _refuse_a_crowd(stream: BinaryIO, gate: Examination) -> None:
+    """Count the directory's entries roughly, before zipfile makes an object of half a kilobyte of each.
+
+    What is counted are signatures where the directory may lie. There are at least as many as entries; more only where
+    an archive of more than ``Limits.entries`` entries lies unpacked in this one's last member.
+    """
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        end = data.rfind(_END_SIGNATURE, max(0, len(data) - _LONGEST_END))
+        if end < 0 or end + 16 > len(data):
+            return  # zipfile will say so
+        (told,) = struct.unpack_from("<I", data, end + 12)
+        begin = 0 if told == _IN_ZIP64 else max(0, end - told - _LONGEST_ZIP64_END)
+        with memoryview(data) as view, view[begin:] as tail:
+            for number, found in enumerate(_ENTRY.finditer(tail), 1):
+                if number > gate.limits.entries:
+                    length = tail[found.start() + 28 : found.start() + 30]
+                    name = bytes(tail[found.start() + 46 :][: int.from_bytes(length, "little")])
+                    gate.refuse_another(name.decode("utf-8", "surrogateescape"))
 
 
 def _claimed(info: zipfile.ZipInfo, gate: Examination) -> str | None:

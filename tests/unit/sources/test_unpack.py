@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dxforge.config.model import Limits
 from dxforge.errors import ArchiveError, IntegrityError, UnsafeArchiveError
 from dxforge.sources.model import Layout, Pin
-from dxforge.sources.unpack import ArchivePackage, open_package
+from dxforge.sources.unpack import ArchivePackage, examine, open_package
 from dxforge.store.archives import ArchiveStore
 from dxforge.store.tree import EXECUTABLE, FILE, SYMLINK, blob_oid
 from tests.support.archives import Exec, Files, Link, npm_bytes, sdist_bytes, tar_bytes, wheel_bytes, zip_bytes
@@ -67,8 +69,11 @@ def test_limits_are_the_configuration_s(tmp_path: Path) -> None:
     content = many_entries(20)
     assert len(opened(tmp_path, content, limits=Limits(entries=20)).tree) == 20
     # The manifest that was cached under a wider limit does not open a back door.
-    with pytest.raises(UnsafeArchiveError, match="19 that are allowed"):
+    with pytest.raises(UnsafeArchiveError, match="19 that are allowed") as caught:
         opened(tmp_path, content, limits=Limits(entries=19))
+    assert caught.value.entry == "demo/19"
+    with pytest.raises(UnsafeArchiveError, match="one more than the 2 "):
+        opened(tmp_path, tar_bytes({"a": "1", "b": "2", "c": "3"}), limits=Limits(entries=2))
     big = zip_bytes({"demo/x": random.Random(1).randbytes(5000)})
     opened(tmp_path, big, limits=Limits(total_bytes=5000))
     with pytest.raises(UnsafeArchiveError, match="4999 bytes"):
@@ -333,3 +338,40 @@ def test_the_manifest_is_kept_and_a_damaged_one_made_anew(tmp_path: Path) -> Non
     kept.write_bytes(b"")
     assert dict(opened(tmp_path, content, cached=False).tree) == dict(first.tree)
     assert kept.read_bytes() == b""
+
+
+SOUND = tar_bytes({"demo/a.py": "x = 1\n" * 50, "demo/l": Link("a.py"), "demo/" + "n" * 120: "long", "demo/é": b"1"})
+SEEDS = [
+    zip_bytes({"demo/a.py": "x = 1\n" * 50, "demo/l": Link("a.py"), "demo/é": b"1"}),
+    SOUND,
+    gzip.compress(SOUND, mtime=0),
+    bz2.compress(SOUND),
+    lzma.compress(SOUND),
+]
+
+
+@given(
+    st.sampled_from(SEEDS),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 3), st.binary(max_size=8)), min_size=1, max_size=6),
+)
+def test_whatever_is_damaged_is_an_archive_error_or_sound(
+    tmp_path_factory: pytest.TempPathFactory, seed: bytes, changes: list[tuple[int, int, bytes]]
+) -> None:
+    content = bytearray(seed)
+    for where, kind, data in changes:
+        at = where % (len(content) + 1)
+        if kind == 0:
+            content[at : at + len(data)] = data
+        elif kind == 1:
+            content[at:at] = data
+        elif kind == 2:
+            del content[at : at + len(data)]
+        else:
+            del content[at:]
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content)
+    try:
+        manifest = examine(path, Layout.AS_IS, Limits(), where="damaged")
+    except ArchiveError:
+        return
+    assert all(not path.startswith(("/", "../")) for path in manifest.tree)
