@@ -70,7 +70,7 @@ class ForgeThread:
 
     @property
     def traffic_manager(self) -> Any:
-        """The forge's traffic manager for sync callers: its async methods are waited for, everything else is as it is."""
+        """The traffic manager for sync callers: its async methods are waited for, everything else is as it is."""
         return _Waiting(self, self.forge.traffic_manager)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

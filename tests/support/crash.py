@@ -1,7 +1,7 @@
 """Kills operations at every step and at random moments, and looks at what recovery makes of it.
 
-Every trial forks: the child carries an operation out and dies by SIGKILL, the parent recovers and compares. The tree must
-be wholly as before the operation or wholly as after it, ``dx.lock`` included, with every edit of the user in place.
+Every trial forks: the child carries an operation out and dies by SIGKILL, the parent recovers and compares. The tree
+must be wholly as before the operation or wholly as after it, ``dx.lock`` included, with every edit in place.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def build_scenes(folder: Path) -> list[Scene]:
     start = folder / "start"
     _upstream(start, 1)
     (start / "dx.toml").write_text(
-        '[project]\nname = "crash"\n[packages]\nedited = { path = "upstream/edited" }\nplain = { path = "upstream/plain" }\n'
+        '[packages]\nedited = { path = "upstream/edited" }\nplain = { path = "upstream/plain" }\n'
     )
     scenes = [_scene("first install", install, start, folder)]
     edited = _continued(scenes[-1], folder, "edited")
