@@ -12,6 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -87,11 +88,12 @@ def _refuse_a_crowd(stream: BinaryIO, gate: Examination) -> None:
         (told,) = struct.unpack_from("<I", data, end + 12)
         begin = 0 if told == _IN_ZIP64 else max(0, end - told - _LONGEST_ZIP64_END)
         with memoryview(data) as view, view[begin:] as tail:
-            for number, found in enumerate(_ENTRY.finditer(tail), 1):
-                if number > gate.limits.entries:
-                    length = tail[found.start() + 28 : found.start() + 30]
-                    name = bytes(tail[found.start() + 46 :][: int.from_bytes(length, "little")])
-                    gate.refuse_another(name.decode("utf-8", "surrogateescape"))
+            matches = islice(_ENTRY.finditer(tail), gate.limits.entries, None)
+            start = next((begin + match.start() for match in matches), None)
+            del matches  # it holds the map open
+        if start is not None:
+            length = int.from_bytes(data[start + 28 : start + 30], "little")
+            gate.refuse_another(data[start + 46 : start + 46 + length].decode("utf-8", "surrogateescape"))
 
 
 def _claimed(info: zipfile.ZipInfo, gate: Examination) -> str | None:
