@@ -85,7 +85,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(name)).write_bytes(b"x")
     found = scan(tmp_path)
     assert [os.fsencode(path) for path in found.files] == [name]
-    index = make_index("s", {}, found, local_entries(tmp_path, found, None), looked_ns=now_ns(), said=frozenset())
+    index = make_index("s", {}, trusted(found.files, local_entries(tmp_path, found, None), now_ns()), said=frozenset())
     save_index(tmp_path / "index.json", index)
     assert load_index(tmp_path / "index.json") == index
 
@@ -130,7 +130,7 @@ def whole_index(package: Path) -> Index:
     (package / "pipe").unlink(missing_ok=True)
     found = scan(package)
     entries = local_entries(package, found, None)
-    return make_index("sha", TREE, found, entries, looked_ns=now_ns() + LATER_NS, said=frozenset({"gone.py"}))
+    return make_index("sha", TREE, trusted(found.files, entries, now_ns() + LATER_NS), said=frozenset({"gone.py"}))
 
 
 def test_known_stamps_are_not_opened(package: Path) -> None:
@@ -167,9 +167,9 @@ def test_a_file_touched_just_before_the_look_is_not_trusted(package: Path) -> No
     found = scan(package)
     entries = local_entries(package, found, None)
     touched = found.files["a.py"][1]
-    assert "a.py" not in trusted(found, entries, touched)
-    assert "a.py" not in trusted(found, entries, touched + 20_000_000)
-    assert "a.py" in trusted(found, entries, touched + LATER_NS)
+    assert "a.py" not in trusted(found.files, entries, touched)
+    assert "a.py" not in trusted(found.files, entries, touched + 20_000_000)
+    assert "a.py" in trusted(found.files, entries, touched + LATER_NS)
 
 
 def test_a_racy_edit_of_the_same_length_is_seen(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_racy_edit_of_the_same_length_is_seen(tmp_path: Path) -> None:
     looked = now_ns()
     found = scan(tmp_path)
     index = make_index(
-        "s", {"f": entry(b"old")}, found, local_entries(tmp_path, found, None), looked_ns=looked, said=frozenset()
+        "s", {"f": entry(b"old")}, trusted(found.files, local_entries(tmp_path, found, None), looked), said=frozenset()
     )
     for number in range(50):
         file.write_bytes(b"%03d" % number)
@@ -193,8 +193,8 @@ def test_clean_means_every_file_of_the_archive_is_its_own(package: Path) -> None
     entries = local_entries(package, found, None)
     late = now_ns() + LATER_NS
     for tree in ({**TREE, "more.py": entry(b"")}, {**TREE, "a.py": entry(b"other")}):
-        assert make_index("sha", tree, found, entries, looked_ns=late, said=frozenset()).clean is None
-    assert make_index("sha", TREE, found, entries, looked_ns=0, said=frozenset()).clean is None
+        assert make_index("sha", tree, trusted(found.files, entries, late), said=frozenset()).clean is None
+    assert make_index("sha", TREE, trusted(found.files, entries, 0), said=frozenset()).clean is None
 
 
 def test_the_users_own_files_do_not_make_it_unclean(package: Path) -> None:
@@ -204,7 +204,7 @@ def test_the_users_own_files_do_not_make_it_unclean(package: Path) -> None:
     assert still_clean(package, index.clean)
     found = scan(package)
     entries = local_entries(package, found, None, set(TREE))
-    again = make_index("sha", TREE, found, entries, looked_ns=now_ns() + LATER_NS, said=frozenset())
+    again = make_index("sha", TREE, trusted(found.files, entries, now_ns() + LATER_NS), said=frozenset())
     assert again.clean == index.clean
 
 
