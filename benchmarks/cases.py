@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.material import BIN, EDITS, Material, edit, files
+from benchmarks.material import BIN, EDITS, Material, edit, files, sha256
 from benchmarks.measure import RSS_UNIT, Contender, Cost, Result, by_turns, process
 
 Say = Callable[[str], None]
@@ -33,38 +32,30 @@ class Row:
 
 def install(material: Material, rounds: int, say: Say) -> list[Row]:
     """A first install of the whole set from a warm cache, as a whole process."""
-    target, root = material.work / "target", material.work / "fresh"
     uv: Command = [material.peers / "uv", "pip", "install", "--quiet", "--link-mode", "copy", "--no-deps"]
-    uv = [*uv, "--target", target, "--python", sys.executable, *material.requirements()]
+    uv = [*uv, "--python", sys.executable, *material.requirements()]
     dx: Command = [BIN / "dxforge", "install"]
     # Warms both caches; what is measured then needs no network.
-    process(uv, cwd=material.work, env=material.env)
-    material.project("fresh")
-    process(dx, cwd=root, env=material.env)
-    count = sum(1 for _ in files(root / "src"))
-
-    def fresh() -> None:
-        shutil.rmtree(root)
-        material.project("fresh")
-
+    process([*uv, "--target", material.fresh("target")], cwd=material.work, env=material.env)
+    warm = material.project("warm")
+    process(dx, cwd=warm, env=material.env)
+    count = sum(1 for _ in files(warm / "src"))
     results = by_turns(
         [
             Contender(
                 name="dxforge install",
-                prepare=fresh,
-                run=lambda: process([*dx, "--offline"], cwd=root, env=material.env),
+                run=lambda: process([*dx, "--offline"], cwd=material.project("first"), env=material.env),
             ),
             Contender(
                 name="uv pip install",
-                prepare=lambda: shutil.rmtree(target),
-                run=lambda: process([*uv, "--offline"], cwd=material.work, env=material.env),
+                run=lambda: process(
+                    [*uv, "--offline", "--target", material.fresh("target")], cwd=material.work, env=material.env
+                ),
             ),
         ],
         rounds=rounds,
         say=say,
     )
-    shutil.rmtree(target)
-    shutil.rmtree(root)
     return [_row(f"first install, {count:,} files, warm cache", "uv pip install --link-mode copy", results, 1.0)]
 
 
@@ -88,7 +79,6 @@ def noop(material: Material, rounds: int, say: Say) -> list[Row]:
     ]
     for result in results:
         say(f"  {result.name}: {result.seconds:.3f} s ({result.spread})")
-    shutil.rmtree(root)
     return [_row(f"install with nothing to do, {count:,} files, in one process", "git status", results, 1.0)]
 
 
@@ -108,23 +98,22 @@ def upgrade(material: Material, rounds: int, say: Say, *, copier_rounds: int | N
 
 
 def _ours(material: Material, before: Path, after: Path) -> Contender:
-    root = material.work / "ours"
+    archives = [(archive, sha256(archive)) for archive in (before, after)]
+    root = material.work
 
-    def ask_for(archive: Path) -> None:
-        with archive.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        shutil.rmtree(material.work / "toml", ignore_errors=True)
-        made = material.project("toml", f'big = {{ url = "{archive.as_uri()}", sha256 = "{sha256}" }}\n')
-        root.mkdir(exist_ok=True)
-        shutil.copyfile(made / "dx.toml", root / "dx.toml")
+    def ask_for(number: int) -> None:
+        archive, digest = archives[number]
+        packages = f'big = {{ url = "{archive.as_uri()}", sha256 = "{digest}" }}\n'
+        material.write_project(root, packages)
 
     def prepare() -> None:
-        shutil.rmtree(root, ignore_errors=True)
-        ask_for(before)
+        nonlocal root
+        root = material.fresh("ours")
+        ask_for(0)
         process([BIN / "dxforge", "install"], cwd=root, env=material.env)
         for path in material.edited:
             edit(root / "src/dx_packages/big" / path, "here", 1)
-        ask_for(after)
+        ask_for(1)
         # The archive is fetched and looked into, as git has its objects before it merges.
         process([BIN / "dxforge", "install", "--dry-run"], cwd=root, env=material.env, expect=(0, 3))
 

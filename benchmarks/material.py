@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,14 +88,23 @@ class Material:
         """``name==version`` of the whole set."""
         return [f"{name}=={version}" for name, version in PACKAGES.items()]
 
-    def project(self, name: str, packages: str | None = None) -> Path:
-        """A new project; ``packages`` is the body of its ``[packages]``, by default the whole set."""
-        if packages is None:
-            packages = "".join(f'{package} = "=={version}"\n' for package, version in PACKAGES.items())
-        root = self.work / name
-        root.mkdir(parents=True)
-        (root / "dx.toml").write_text(f'[project]\nname = "{name}"\n\n[packages]\n{packages}')
+    def fresh(self, name: str) -> Path:
+        """A new, empty folder.
+
+        Nothing is deleted between runs: ext4 looks for free inodes by passing over those freed in the last seconds one
+        by one, and creating a file after deleting ten thousand takes ten times as long.
+        """
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.work))
+
+    def project(self, name: str) -> Path:
+        """A new project that asks for the whole set."""
+        root = self.fresh(name)
+        self.write_project(root, "".join(f'{package} = "=={version}"\n' for package, version in PACKAGES.items()))
         return root
+
+    def write_project(self, root: Path, packages: str) -> None:
+        """Write a ``dx.toml``; ``packages`` is the body of its ``[packages]``."""
+        (root / "dx.toml").write_text(f'[project]\nname = "bench"\n\n[packages]\n{packages}')
 
     @cached_property
     def trees(self) -> tuple[Path, Path]:
@@ -151,3 +162,9 @@ def edit(path: Path, who: str, quarter: int) -> None:
 def files(folder: Path) -> Iterator[Path]:
     """Every file below ``folder``, sorted."""
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
