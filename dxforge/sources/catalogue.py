@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dxforge.events import EventBus, Notice
 from dxforge.sources.model import Candidate, Layout
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _SCHEMA = """
 create table if not exists archives (
@@ -115,6 +118,8 @@ class Catalogue:
     def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
         if not self._file.exists():
             return []
+        import sqlite3
+
         try:
             with self._lock, self._connection() as connection:
                 return connection.execute(query, values).fetchall()
@@ -123,6 +128,8 @@ class Catalogue:
             return []
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        import sqlite3
+
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._lock, self._connection() as connection:
@@ -134,8 +141,12 @@ class Catalogue:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        import sqlite3
+
         connection = sqlite3.connect(self._file, timeout=_WAIT_S)
         try:
+            # A power cut may cost the catalogue, which costs nothing; waiting for the disk would cost time.
+            connection.execute("pragma synchronous = off")
             with connection:
                 if connection.execute("pragma user_version").fetchone() != (_FORMAT,):
                     connection.executescript(f"{_SCHEMA} pragma user_version = {_FORMAT};")
@@ -144,6 +155,8 @@ class Catalogue:
             connection.close()
 
     def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+        import sqlite3
+
         if isinstance(error, sqlite3.OperationalError):
             return  # busy, read-only or full: it is whole, only not now
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ stands for the project of that name whatever its version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from resolvelib.structs import Matches, RequirementInformation
 
 _ROUNDS = 20_000
+# Pages of the index that are asked for at once, ahead of the resolver, which is one thread.
+_AHEAD = 4
 _ROOT = "dx.toml"
 
 
@@ -84,33 +87,45 @@ def resolve_dependencies(
     class Joined(Provider, AbstractProvider[_Need, _Choice, str]):
         pass
 
-    provider = Joined(declared, source, satisfies)
     needs = [_Need(project_of(spec), frozenset(), spec.version, _ROOT, _declaration(spec)) for spec in declared.roots]
-    resolver = Resolver[_Need, _Choice, str](provider, BaseReporter())
-    try:
-        result = resolver.resolve(needs, max_rounds=_ROUNDS)
-    except ResolutionImpossible as error:
-        raise provider.impossible(list(error.causes)) from error
-    except ResolutionTooDeep as error:
-        raise ResolutionError(
-            "the dependencies are too entangled to be resolved",
-            where=", ".join(spec.name for spec in declared.roots),
-            hint="Narrow the versions in dx.toml",
-        ) from error
-    return provider.collect(result.mapping, needs)
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="dxforge-pages") as pool:
+        provider = Joined(declared, source, satisfies, lambda project: pool.submit(source.files, project))
+        resolver = Resolver[_Need, _Choice, str](provider, BaseReporter())
+        try:
+            result = resolver.resolve(needs, max_rounds=_ROUNDS)
+        except ResolutionImpossible as error:
+            raise provider.impossible(list(error.causes)) from error
+        except ResolutionTooDeep as error:
+            raise ResolutionError(
+                "the dependencies are too entangled to be resolved",
+                where=", ".join(spec.name for spec in declared.roots),
+                hint="Narrow the versions in dx.toml",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return provider.collect(result.mapping, declared.roots)
 
 
 class Provider:
     """What resolvelib asks us; see its ``AbstractProvider``."""
 
-    def __init__(self, declared: Declared, source: PyPISource, satisfies: Callable[[PyPISpec, Pin], bool]) -> None:
+    def __init__(
+        self,
+        declared: Declared,
+        source: PyPISource,
+        satisfies: Callable[[PyPISpec, Pin], bool],
+        ask_ahead: Callable[[str], object],
+    ) -> None:
         from packaging.utils import canonicalize_name
 
         self._source = source
         self._declared = declared
+        self._ask_ahead = ask_ahead
+        self._asked_ahead: set[str] = set()
         self._specs: dict[str, PyPISpec] = {}
         self._elsewhere: dict[str, PackageSpec] = {}
-        for spec in declared.specs:
+        # A project under two names: the roots' one first, for it is the root's version that is asked for.
+        for spec in (*declared.roots, *declared.specs):
             if isinstance(spec, PyPISpec):
                 self._specs.setdefault(project_of(spec), spec)
             else:
@@ -207,10 +222,16 @@ class Provider:
         if candidate.extras:
             exact = f"=={chosen.version}"
             needs.append(_Need(candidate.project, frozenset(), exact, source, f"{candidate.project}{exact}"))
-        return needs + [
+        needs += [
             _Need(name, extras, specifier, source, text, by_url)
             for name, extras, specifier, text, by_url in self._needed(candidate)
         ]
+        for need in needs:
+            project = need.project
+            if project not in self._asked_ahead and project not in self._pins and project not in self._elsewhere:
+                self._asked_ahead.add(project)
+                self._ask_ahead(project)
+        return needs
 
     # -- what a package needs ---------------------------------------------------------------------------------------
 
@@ -273,7 +294,7 @@ class Provider:
             return self._specs[project].name
         return self._elsewhere[project].name if project in self._elsewhere else project
 
-    def collect(self, mapping: Mapping[str, _Choice], roots: Sequence[_Need]) -> dict[str, Candidate]:
+    def collect(self, mapping: Mapping[str, _Choice], roots: Sequence[PyPISpec]) -> dict[str, Candidate]:
         """The chosen candidates by name, each with whom it needs."""
         needs: dict[str, set[str]] = {}
         for choice in mapping.values():
@@ -282,7 +303,7 @@ class Provider:
             of = needs.setdefault(choice.project, set())
             of.update(name for name, *_ in self._needed(choice) if name != choice.project)
         found: dict[str, Candidate] = {}
-        waiting = [root.project for root in roots][::-1]
+        waiting = [project_of(root) for root in roots][::-1]
         while waiting:
             project = waiting.pop()
             name = self.name_of(project)
@@ -297,6 +318,9 @@ class Provider:
                 requires=tuple(sorted(self.name_of(other) for other in wanted)),
             )
             waiting.extend(wanted[::-1])
+        for root in roots:
+            if root.name not in found:
+                found[root.name] = replace(found[self.name_of(project_of(root))], name=root.name)
         return found
 
     def impossible(self, causes: Sequence[RequirementInformation[_Need, _Choice]]) -> SourceError:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from dxforge.errors import DownloadError, IntegrityError, PackageNotFoundError
 from dxforge.events import EventBus, Progress
@@ -342,6 +341,8 @@ def filename_of(url: str, default: str = "archive") -> str:
 
 def file_of(url: str) -> Path:
     """The path that a ``file:`` address means."""
+    from urllib.request import url2pathname
+
     parts = urlsplit(url)
     return Path(url2pathname(f"//{parts.netloc}{parts.path}" if parts.netloc not in ("", "localhost") else parts.path))
 

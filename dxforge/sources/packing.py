@@ -9,7 +9,6 @@ import hashlib
 import io
 import os
 import stat
-import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -48,6 +47,8 @@ class Folder:
 
 def pack(members: Iterable[Member], incoming: Incoming) -> None:
     """Write ``members`` (sorted by their path's bytes) as a tar."""
+    import tarfile
+
     with tarfile.open(
         fileobj=cast("BinaryIO", _Sink(incoming)),
         mode="w|",

@@ -7,24 +7,26 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dxforge.config.load import Environment
 from dxforge.config.model import Config, GitSpec, NpmSpec, PackageSpec, PathSpec, PyPISpec, UrlSpec
 from dxforge.errors import SourceError
 from dxforge.events import EventBus, Progress
-from dxforge.sources import git, npm, pypi, url
+from dxforge.sources import pypi, url
 from dxforge.sources.catalogue import Catalogue
 from dxforge.sources.context import Context, label
 from dxforge.sources.dependencies import Declared, resolve_dependencies
 from dxforge.sources.download import Downloader
-from dxforge.sources.git import GitSource
 from dxforge.sources.model import Candidate, Package, Pin
-from dxforge.sources.npm import NpmSource
 from dxforge.sources.path import PathSource
 from dxforge.sources.pypi import PyPISource
 from dxforge.sources.unpack import ArchivePackage, open_package
 from dxforge.store.archives import ArchiveStore
+
+if TYPE_CHECKING:
+    from dxforge.sources.git import GitSource
+    from dxforge.sources.npm import NpmSource
 
 _T = TypeVar("_T")
 _WORKERS = 8
@@ -60,9 +62,11 @@ class Sources:
             ca_file=environment.ca_file,
         )
         self._pypi = PyPISource(self._context)
-        self._npm = NpmSource(self._context)
-        self._git = GitSource(self._context)
         self._path = PathSource(self._context)
+        # Made, and their modules imported, when first needed.
+        self._npm_source: NpmSource | None = None
+        self._git_source: GitSource | None = None
+        self._lock = threading.Lock()
 
     # -- the three questions ----------------------------------------------------------------------------------------
 
@@ -177,21 +181,21 @@ class Sources:
         return url.candidate(spec)
 
     def _locate(self, pin: Pin) -> Candidate:
-        sources: dict[str, Callable[[Pin], Candidate]] = {
-            "pypi": self._pypi.locate,
-            "npm": self._npm.locate,
-            "git": self._git.locate,
-            "path": self._path.locate,
-            "url": url.locate,
-        }
-        locate = sources.get(pin.kind)
-        if locate is None:
-            raise SourceError(
-                f'dx.lock names a source "{pin.kind}" that this dxforge does not know',
-                where=pin.name,
-                hint="Upgrade dxforge",
-            )
-        return locate(pin)
+        if pin.kind == "pypi":
+            return self._pypi.locate(pin)
+        if pin.kind == "npm":
+            return self._npm.locate(pin)
+        if pin.kind == "git":
+            return self._git.locate(pin)
+        if pin.kind == "path":
+            return self._path.locate(pin)
+        if pin.kind == "url":
+            return url.locate(pin)
+        raise SourceError(
+            f'dx.lock names a source "{pin.kind}" that this dxforge does not know',
+            where=pin.name,
+            hint="Upgrade dxforge",
+        )
 
     def _package(self, candidate: Candidate) -> ArchivePackage:
         found, path = self._archive(candidate)
@@ -218,6 +222,24 @@ class Sources:
             return self._pypi.origin
         return self._npm.origin if candidate.kind == "npm" else ""
 
+    @property
+    def _npm(self) -> NpmSource:
+        from dxforge.sources.npm import NpmSource
+
+        with self._lock:
+            if self._npm_source is None:
+                self._npm_source = NpmSource(self._context)
+            return self._npm_source
+
+    @property
+    def _git(self) -> GitSource:
+        from dxforge.sources.git import GitSource
+
+        with self._lock:
+            if self._git_source is None:
+                self._git_source = GitSource(self._context)
+            return self._git_source
+
 
 class _Counter:
     """Tells how many of a number of packages are done."""
@@ -241,8 +263,12 @@ def _satisfies(spec: PackageSpec, pin: Pin) -> bool:
     if isinstance(spec, PyPISpec):
         return pypi.satisfies(spec, pin)
     if isinstance(spec, NpmSpec):
+        from dxforge.sources import npm
+
         return npm.satisfies(spec, pin)
     if isinstance(spec, GitSpec):
+        from dxforge.sources import git
+
         return git.satisfies(spec, pin)
     return isinstance(spec, UrlSpec) and url.satisfies(spec, pin)
 

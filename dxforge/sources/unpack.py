@@ -14,8 +14,6 @@ from dxforge.sources import manifest as manifests
 from dxforge.sources.examine import Examination
 from dxforge.sources.manifest import Manifest
 from dxforge.sources.model import Layout, Pin
-from dxforge.sources.tars import Forward, examine_tar, unpacked
-from dxforge.sources.zips import examine_zip, read_member
 from dxforge.store.archives import ArchiveStore
 from dxforge.store.tree import Entry, Tree, blob_oid
 
@@ -86,6 +84,8 @@ class ArchivePackage:
         return f"ArchivePackage({self._pin.name} {self._pin.version}, {len(self.tree)} files)"
 
     def _read_zip(self, wanted: frozenset[str] | None) -> Iterator[tuple[str, bytes]]:
+        from dxforge.sources.zips import read_member
+
         found = self._manifest
         rows = list(zip(found.tree.items(), found.offsets, found.packed, found.methods, strict=True))
         if wanted is not None:
@@ -118,6 +118,8 @@ class ArchivePackage:
                         future.cancel()
 
     def _read_tar(self, wanted: frozenset[str] | None) -> Iterator[tuple[str, bytes]]:
+        from dxforge.sources.tars import Forward, unpacked
+
         found = self._manifest
         rows = [
             (offset, path, entry)
@@ -181,7 +183,11 @@ def examine(path: Path, layout: Layout, limits: Limits, *, where: str) -> Manife
         container = _container(path, where)
         gate = Examination(where, path.stat().st_size, limits)
         if container == "zip":
+            from dxforge.sources.zips import examine_zip
+
             return examine_zip(path, layout, gate)
+        from dxforge.sources.tars import examine_tar
+
         return examine_tar(path, container, layout, gate)
     except OSError as error:
         raise ArchiveError(f"it cannot be read: {(error.strerror or str(error)).lower()}", where=str(path)) from error

@@ -286,3 +286,33 @@ def test_prereleases_are_pulled_in_only_where_someone_names_one(index: IndexServ
     assert given.versions()["lib"] == "1.0"
     index.wheel("app", "1.0", NOTHING, requires=["lib>=2.0b1"])
     assert given.versions()["lib"] == "2.0b1"
+
+
+def test_one_project_under_two_names(index: IndexServer, given: Given) -> None:
+    index.wheel("lib", "1.0", NOTHING)
+    index.wheel("lib", "2.0", NOTHING, requires=["base"])
+    index.wheel("base", "1.0", NOTHING)
+    given.toml = (
+        'old = { project = "lib", version = "<2" }\n'
+        'new = { project = "lib", version = ">=2", with_dependencies = true }\n'
+        'also = { project = "lib", with_dependencies = true }\n'
+    )
+    packages = given.install()
+    assert {name: package.pin.version for name, package in packages.items()} == {
+        "old": "1.0", "new": "2.0", "also": "2.0", "base": "1.0"
+    }  # fmt: skip
+    pins = pins_of(packages)
+    assert pins["also"].requires == ("base",)
+    index.forget_requests()
+    assert {name: candidate.pin() for name, candidate in given.resolve(pins).items()} == pins
+    assert index.count() == 0
+
+
+def test_a_wide_closure_is_asked_for_ahead(index: IndexServer, given: Given) -> None:
+    names = [f"lib{number:02}" for number in range(40)]
+    index.wheel("app", "1.0", NOTHING, requires=names)
+    for name in names:
+        index.wheel(name, "1.0", NOTHING, requires=["base"])
+    index.wheel("base", "1.0", NOTHING)
+    assert set(given.resolve()) == {"app", "base", *names}
+    assert index.count("/simple/") == 42
