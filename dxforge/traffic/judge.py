@@ -92,17 +92,21 @@ def _settled(case: Case, decision: Decision, readers: Readers) -> Verdict:
         else:
             after = Entry(mode, incoming.oid, incoming.size)
         if after == local:
-            return Verdict(
-                case=case,
-                light=TrafficLight.GREEN,
-                action=Action.KEEP,
-                reason=table.SAME_CHANGE,
-                after=local,
-                content=content,
-            )
+            return _same_change(case, local, content)
     elif case.candidates and decision.reason == table.REMOVED_BUT_EDITED:
         reason = f"{reason}; upstream may have moved it to any of {', '.join(case.candidates)}, which are alike"
     return Verdict(case=case, light=decision.light, action=decision.action, reason=reason, after=after, content=content)
+
+
+def _same_change(case: Case, local: Entry, content: bytes | None) -> Verdict:
+    return Verdict(
+        case=case,
+        light=TrafficLight.GREEN,
+        action=Action.KEEP,
+        reason=table.SAME_CHANGE,
+        after=local,
+        content=content,
+    )
 
 
 def _three(case: Case) -> tuple[Entry, Entry, Entry]:
@@ -143,14 +147,7 @@ def _from_merge(case: Case, sides: Sides, result: MergeResult) -> Verdict:
     after = Entry(mode, blob_oid(result.content), len(result.content))
     content = None if after.oid == incoming.oid else result.content
     if after == local:
-        return Verdict(
-            case=case,
-            light=TrafficLight.GREEN,
-            action=Action.KEEP,
-            reason=table.SAME_CHANGE,
-            after=local,
-            content=content,
-        )
+        return _same_change(case, local, content)
     reason = f"{table.MERGED} ({result.how})" if result.how else table.MERGED
     return Verdict(
         case=case, light=TrafficLight.YELLOW, action=Action.PROPOSE, reason=reason, after=after, content=content
