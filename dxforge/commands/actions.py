@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SHOWN_DIFFS = 50
-_HUNKS_SHOWN_FOR = 200
 
 
 class Runner(Protocol):
@@ -112,7 +111,7 @@ class _Command:
         async def work() -> list[InstallReport]:
             return [await manager.add(spec, offline=offline, on_yellow=on_yellow) for spec in specs]
 
-        return self._installed("add", manager, self.session.run(manager.root, work()))
+        return self._operation("add", *self.session.run(manager.root, work()))
 
     def remove(self, *, names: Sequence[str], on_yellow: Any) -> Result:
         manager = self._manager()
@@ -120,7 +119,7 @@ class _Command:
         async def work() -> list[InstallReport]:
             return [await manager.remove(name, on_yellow=on_yellow) for name in names]
 
-        return self._installed("remove", manager, self.session.run(manager.root, work()))
+        return self._operation("remove", *self.session.run(manager.root, work()))
 
     def install(
         self,
@@ -143,7 +142,7 @@ class _Command:
                 names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow
             )
 
-        return self._installed("install", manager, [self.session.run(manager.root, work())], strict=strict)
+        return self._operation("install", self.session.run(manager.root, work()), strict=strict)
 
     # -- decisions
 
@@ -231,16 +230,6 @@ class _Command:
         from dxforge.traffic.manager import TrafficManager
 
         return TrafficManager(self._root(), events=self.session.events)
-
-    def _installed(
-        self, command: str, manager: TrafficManager, reports: Sequence[InstallReport], *, strict: bool = False
-    ) -> OperationResult:
-        result = self._operation(command, *reports, strict=strict)
-        report = result.report
-        if report.dry_run or not 0 < len(report.pending) <= _HUNKS_SHOWN_FOR or any(c.hunks for c in report.pending):
-            return result
-        # Planning decides without cutting hunks; the list that people read says how many there are.
-        return dataclasses.replace(result, report=dataclasses.replace(report, pending=manager.pending()))
 
     def _operation(self, command: str, *reports: InstallReport, strict: bool = False) -> OperationResult:
         from dxforge.commands.reports import OperationResult

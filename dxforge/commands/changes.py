@@ -92,7 +92,7 @@ def next_commands(changes: Sequence[Change], program: str) -> Commands:
     path = quoted(first.path)
     rows = [(f"{program} diff {path}", "your edits, theirs, and the proposal")]
     if len(first.hunks) > 1:
-        rows.append((f"{program} accept {path} --hunk {first.hunks[0].id}", "take one hunk, keep yours in the rest"))
+        rows.append((f"{program} accept {path} --hunk {first.hunks[0].id}", "take one hunk; the others stay undecided"))
     rows.append((f"{program} accept {path}", _meaning_of_accept(first)))
     rows.append((f"{program} reject {path}", "keep yours"))
     red = next((change for change in changes if change.light is TrafficLight.RED), None)
@@ -110,7 +110,7 @@ def file_commands(change: Change, program: str) -> Commands:
     rows = [(f"{program} accept {path}", _meaning_of_accept(change)), (f"{program} reject {path}", "keep yours")]
     if len(change.hunks) > 1:
         rows.insert(
-            1, (f"{program} accept {path} --hunk {change.hunks[0].id}", "take one hunk, keep yours in the rest")
+            1, (f"{program} accept {path} --hunk {change.hunks[0].id}", "take one hunk; the others stay undecided")
         )
     if change.light is TrafficLight.RED:
         rows.append((f"{program} resolve {path} --file FILE", "settle it with a merge of your own"))
