@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dxforge.errors import CompiledOnlyError, NoMatchingVersionError, PackageNotFoundError, ResolutionError
+from dxforge.errors import (
+    CompiledOnlyError,
+    IntegrityError,
+    NoMatchingVersionError,
+    PackageNotFoundError,
+    ResolutionError,
+)
 from dxforge.sources.model import Candidate
 from tests.support.index_server import IndexServer
 from tests.support.sources import Given, pins_of
@@ -316,3 +322,24 @@ def test_a_wide_closure_is_asked_for_ahead(index: IndexServer, given: Given) -> 
     index.wheel("base", "1.0", NOTHING)
     assert set(given.resolve()) == {"app", "base", *names}
     assert index.count("/simple/") == 42
+
+
+def test_metadata_that_is_not_what_the_index_promised(index: IndexServer, given: Given) -> None:
+    release = index.wheel("app", "1.0", NOTHING, requires=["lib"])
+    index.wheel("lib", "1.0", NOTHING)
+    index.corrupt(release.filename + ".metadata")
+    with pytest.raises(IntegrityError, match="of its metadata is"):
+        given.resolve()
+    # Promised and not there: the archive has it too.
+    index.fail(release.filename + ".metadata", status=404)
+    assert set(given.resolve()) == {"app", "lib"}
+    assert index.count(release.filename) == 3
+
+
+def test_dependencies_of_an_index_without_hashes(index: IndexServer, given: Given) -> None:
+    index.wheel("app", "1.0", NOTHING, requires=["lib"], hashes=False, metadata=False)
+    index.wheel("lib", "1.0", NOTHING, hashes=False, metadata=False)
+    packages = given.install()
+    assert packages["app"].pin.requires == ("lib",)
+    pins = pins_of(packages)
+    assert {name: candidate.pin() for name, candidate in given.resolve(pins).items()} == pins
