@@ -121,9 +121,10 @@ def _merged(cases: list[Case], readers: Readers) -> dict[str, Verdict]:
         ahead = pool.submit(readers.incoming, [case.new_path or case.path for case in cases])
         bases, locals_ = readers.base(paths), readers.local(paths)
         incomings = ahead.result()
-    known = [case for case in cases if case.path in bases]
     sides = {
-        case.path: Sides(bases[case.path], locals_[case.path], incomings[case.new_path or case.path]) for case in known
+        case.path: Sides(bases[case.path], locals_[case.path], incomings[case.new_path or case.path])
+        for case in cases
+        if case.path in bases and (case.new_path or case.path) in incomings
     }
     results = merge_many(sides)
     verdicts = {}
@@ -131,8 +132,9 @@ def _merged(cases: list[Case], readers: Readers) -> dict[str, Verdict]:
         if case.path in results:
             verdicts[case.path] = _from_merge(case, sides[case.path], results[case.path])
         else:
+            reason = table.BASE_LOST if (case.new_path or case.path) in incomings else table.INCOMING_LOST
             verdicts[case.path] = Verdict(
-                case=case, light=TrafficLight.YELLOW, action=Action.PROPOSE, reason=table.BASE_LOST, after=case.incoming
+                case=case, light=TrafficLight.YELLOW, action=Action.PROPOSE, reason=reason, after=case.incoming
             )
     return verdicts
 

@@ -57,6 +57,7 @@ OVERLAP = "your edit and the update overlap"
 BINARY = "you and upstream both changed this binary file"
 REMOVED_BUT_EDITED = "removed upstream, but you had edited it"
 BASE_LOST = "both changed, and the version that you had edited can no longer be had: compare the two yourself"
+INCOMING_LOST = "both changed, and the proposed version can no longer be had: install to see what there is now"
 EDIT_TAKEN_BACK = "you took your edit back; the update can be applied"
 SWAPPED = "a file on one side is a symlink or folder on the other"
 

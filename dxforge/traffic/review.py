@@ -226,6 +226,8 @@ class Review:
                 where=matter.change.path,
                 hint="Move that away first, or reject the change to keep it",
             )
+        if verdict.after is not None and matter.new is None:
+            raise _lost(matter)
         if item.new_path is not None:
             writes = self._take_rename(matter)
         elif verdict.after is None:
@@ -255,7 +257,9 @@ class Review:
         if verdict.after is None or (matter.change.light is TrafficLight.RED and there is not None):
             return (gone,)
         if there not in (None, item.incoming) and matter.old is not None:
-            upstream = readers.incoming([item.new_path or ""])[item.new_path or ""]
+            upstream = readers.incoming([item.new_path or ""]).get(item.new_path or "")
+            if upstream is None:
+                raise _lost(matter)
             merged = merge3(upstream, matter.old, new, path=item.new_path or "")
             if not merged.clean:
                 raise ReviewError(
@@ -348,6 +352,14 @@ def settled(lock: Lock, outcomes: Mapping[tuple[str, str], Outcome], closed: Col
         updated: LockedPackage | None = dataclasses.replace(package, pending=tuple(pending))
         lock = lock.with_package(name, None if package.leaving and not pending else updated)
     return lock
+
+
+def _lost(matter: Matter) -> ReviewError:
+    return ReviewError(
+        "the proposed version can no longer be had: the folder that it came from has changed since",
+        where=matter.change.path,
+        hint="Run `dxforge install`, which proposes what is there now; or resolve it, or reject it to keep yours",
+    )
 
 
 def mode_of(side: Entry | Obstacle | None) -> int | None:

@@ -181,7 +181,14 @@ class Workspace:
             return {path: read_unchanged(look.folder / path, local[path]) for path in paths}
 
         def read_incoming(paths: Collection[str]) -> dict[str, bytes]:
-            return dict(incoming.read(set(paths))) if incoming is not None and paths else {}
+            if incoming is None or not paths:
+                return {}
+            try:
+                return dict(incoming.read(set(paths)))
+            except SourceError:
+                if incoming.pin.kind != "path":  # only a folder's past can be gone for good
+                    raise
+                return {}
 
         return Readers(base=read_base, local=read_local, incoming=read_incoming)
 
