@@ -207,8 +207,8 @@ def _obtain(
         return {}
     pins = {name: package.pin for name, package in lock.packages.items() if not package.leaving}
     upgrade = set(pins) if options.upgrade and not options.names else set(options.names) if options.upgrade else set()
-    sources = shelf.sources_for(chosen)
-    candidates = sources.resolve(pins, upgrade=upgrade)
+    sources = shelf.sources
+    candidates = sources.resolve(pins, upgrade=upgrade, only=chosen)
     check()
     wanted: dict[str, Package | None] = {}
     missing = {}

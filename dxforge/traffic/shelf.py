@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -67,16 +66,10 @@ class Shelf:
     def sources(self) -> Sources:
         """Where packages come from; made when first needed."""
         if self._sources is None:
-            self._sources = self.sources_for([spec.name for spec in self._config.packages])
+            from dxforge.sources.registry import Sources
+
+            self._sources = Sources(self._config, self._environment, self.cache, self._events, offline=self._offline)
         return self._sources
-
-    def sources_for(self, names: Collection[str]) -> Sources:
-        """Sources that know only the declarations of ``names``."""
-        from dxforge.sources.registry import Sources
-
-        packages = tuple(spec for spec in self._config.packages if spec.name in names)
-        config = dataclasses.replace(self._config, packages=packages)
-        return Sources(config, self._environment, self.cache, self._events, offline=self._offline)
 
     @property
     def cache(self) -> ArchiveStore:
