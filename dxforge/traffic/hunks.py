@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 _CONTEXT_LINES = 3
 _JOINED_BY_LINES = 1
 """Changes with at most this many unchanged lines between them are one hunk."""
+_PLACE_LINES = 5
+"""So many lines before and after a hunk tell its place from others like it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawHunk:
     """Lines ``old_start`` to ``old_end`` (from 0, end excluded) of the old text become ``new`` lines.
 
-    ``digest`` identifies the hunk by what it removes and adds (16 hex digits): the same while those lines are the same,
-    wherever they move in the file. Equal hunks of one file are told apart by their order.
+    ``digest`` identifies the hunk by what it removes and adds and by where the proposal has it (16 hex digits): it
+    stays the same when other hunks are taken, and when lines far from it change.
     """
 
     old_start: int
@@ -52,12 +55,19 @@ def find_edits(old: bytes, new: bytes, *, joined_by: int = 0) -> Iterator[tuple[
 def find_hunks(old: bytes, new: bytes) -> list[RawHunk]:
     """The pieces in which ``new`` differs from ``old``, in order."""
     old_lines, new_lines = split_lines(old), split_lines(new)
+    ends = [0, *accumulate(map(len, new_lines))]
     found: list[RawHunk] = []
-    seen: dict[bytes, int] = {}
     for old_start, old_end, new_start, new_end in find_edits(old, new, joined_by=_JOINED_BY_LINES):
-        key = b"".join(old_lines[old_start:old_end]) + b"\0" + b"".join(new_lines[new_start:new_end])
-        seen[key] = seen.get(key, -1) + 1
-        digest = hashlib.sha256(key + b"\0%d" % seen[key]).hexdigest()[:16]
+        # Taking hunks changes the old text but never the proposal, so a place in the proposal is a lasting one: the
+        # lines around it there, and how many places before it look just the same.
+        first, last = max(0, new_start - _PLACE_LINES), min(len(new_lines), new_end + _PLACE_LINES)
+        place = new[ends[first] : ends[last]]
+        removed, added = b"".join(old_lines[old_start:old_end]), new[ends[new_start] : ends[new_end]]
+        where = b"%d %d" % (new_start - first, new.count(place, 0, max(0, ends[last] - 1)))
+        parts = (removed, added, place, where)
+        digest = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()[:16]
+        while any(known.digest == digest for known in found):  # lines so much alike that no place tells them apart
+            digest = hashlib.sha256(digest.encode()).hexdigest()[:16]
         found.append(RawHunk(old_start=old_start, old_end=old_end, new_start=new_start, new_end=new_end, digest=digest))
     return found
 

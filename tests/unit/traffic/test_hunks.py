@@ -20,6 +20,7 @@ from dxforge.traffic.hunks import (
 )
 
 OLD = b"".join(b"line %d\n" % number for number in range(20))
+FAR = b"".join(b"far %d\n" % number for number in range(10))
 NEW = OLD.replace(b"line 3\n", b"LINE 3\n").replace(b"line 10\n", b"").replace(b"line 15\n", b"line 15\nadded\n")
 
 TEXTS = st.lists(st.sampled_from([b"a", b"b", b"c", b"", b"\r", b"\xff", b"x y"]), max_size=12).flatmap(
@@ -84,12 +85,23 @@ def test_changes_one_line_apart_are_one_hunk() -> None:
 
 
 def test_a_digest_is_the_same_while_its_lines_are() -> None:
-    before = {hunk.digest for hunk in find_hunks(OLD, NEW)}
-    moved = {hunk.digest for hunk in find_hunks(b"first\n" + OLD, b"first\n" + NEW)}
+    before = {hunk.digest for hunk in find_hunks(FAR + OLD, FAR + NEW)}
+    moved = {hunk.digest for hunk in find_hunks(b"first\n" + FAR + OLD, b"first\n" + FAR + NEW)}
     assert moved == before
     partly = take_hunks(OLD, NEW, find_hunks(OLD, NEW), {find_hunks(OLD, NEW)[0].digest})
     left = [hunk.digest for hunk in find_hunks(partly, NEW)]
     assert left == [hunk.digest for hunk in find_hunks(OLD, NEW)][1:]
+
+
+def test_taking_one_of_many_alike_leaves_the_others_their_digests() -> None:
+    functions = [b"def f%d():\n    x = 1\n    y = 2\n    return x\n\n" % number for number in range(8)]
+    old = b"".join(functions)
+    new = old.replace(b"():\n", b"():\n    import math\n\n")
+    hunks = find_hunks(old, new)
+    assert len({hunk.digest for hunk in hunks}) == 8
+    taken = {hunks[1].digest, hunks[4].digest}
+    left = find_hunks(take_hunks(old, new, hunks, taken), new)
+    assert [hunk.digest for hunk in left] == [hunk.digest for hunk in hunks if hunk.digest not in taken]
 
 
 def test_equal_hunks_are_told_apart() -> None:
