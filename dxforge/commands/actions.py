@@ -181,10 +181,10 @@ class _Command:
 
     # -- history
 
-    def undo(self) -> Result:
+    def undo(self, *, operation: str | None) -> Result:
         manager = self._manager()
-        result = self._operation("undo", manager.undo())
-        last = manager.log()[0].summary
+        result = self._operation("undo", manager.undo(operation))
+        last = manager.log()[0].summary if operation is None else f"went back to before operation {operation}"
         return dataclasses.replace(result, headline=f"{last[:1].upper()}{last[1:]}")
 
     def log(self, *, limit: int | None) -> Result:

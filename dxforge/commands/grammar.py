@@ -337,10 +337,12 @@ def resolve(**arguments: Any) -> tuple[str, dict[str, Any]]:
 
 
 @dxforge.command()
+@click.argument("operation", required=False, metavar="[ID]")
 def undo(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Take the last operation back.
+    """Take the last operation back, or all down to the one with that ID.
 
-    Files, dx.toml, dx.lock and the pending list are as before. Later edits of yours stay.
+    Files, dx.toml, dx.lock and the pending list are as before. Later edits of yours stay. An undo is an operation too:
+    a second `undo` takes the first one back. IDs are those of `log`.
     """
     return "undo", arguments
 
@@ -391,6 +393,6 @@ def _decision(arguments: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError(f"{verb} what? Give PATHs, or --all", context)
     if arguments["hunks"] and (every or len(paths) != 1):
         raise click.UsageError("--hunk goes with exactly one PATH", context)
-    if arguments["hunks"] and not ids:
-        raise click.UsageError("--hunk needs a hunk's number", context)
+    if arguments["hunks"] and not (ids and all(part.isdecimal() for part in ids)):
+        raise click.UsageError("--hunk takes the numbers of hunks, as `diff` shows them: 2, or 1,3", context)
     return {"paths": paths, "every": every, "hunks": tuple(ids) or None}

@@ -22,6 +22,7 @@ _WORD = re.compile(rb"\w+")
 _APART_WORDS = 2
 """Edits of one line need this many unchanged words between them: closer ones are likely about the same thing."""
 _MOST_TOKENS = 2000
+_MOST_REGIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,14 @@ class Edit:
     new: tuple[bytes, ...]
 
 
-def merge_finely(base: bytes, local: bytes, incoming: bytes, *, path: str) -> tuple[bytes, str] | None:
-    """The merged content and how it was possible; None where edits overlap."""
+def merge_finely(
+    base: bytes, local: bytes, incoming: bytes, *, path: str, taken: bool = False
+) -> tuple[bytes, str] | None:
+    """The merged content and how it was possible; None where edits overlap.
+
+    ``taken``: some of the incoming edits are in the local side already, because the user took them. Where one of them
+    touches an edit of the user's, the two look like one edit; lines that both sides have alike tell them apart.
+    """
     base_lines = split_lines(base)
     mine, theirs = _line_edits(base, local), _line_edits(base, incoming)
     result: list[bytes] = []
@@ -46,10 +53,13 @@ def merge_finely(base: bytes, local: bytes, incoming: bytes, *, path: str) -> tu
         result += base_lines[position:start]
         segment = base_lines[start:end]
         left, right = _applied(segment, ours, start), _applied(segment, yours, start)
+        agreed = _merge_agreed(segment, left, right) if taken and ours and yours else None
         if left == right or not yours:
             result += left
         elif not ours:
             result += right
+        elif agreed is not None:
+            result += agreed
         else:
             merged = _merge_tokens(b"".join(segment), b"".join(left), b"".join(right))
             if merged is None:
@@ -102,6 +112,47 @@ def _applied(segment: Sequence[bytes], edits: Sequence[Edit], offset: int) -> li
         result += edit.new
         position = edit.end - offset
     return [*result, *segment[position:]]
+
+
+def _merge_agreed(base: Sequence[bytes], left: Sequence[bytes], right: Sequence[bytes]) -> list[bytes] | None:
+    """Merge where each difference between the sides is an edit of one of them; what they have alike is agreed upon.
+
+    Lines that are alike stand for as many lines of the base as fit, preferably for their own number.
+    """
+    regions: list[tuple[Sequence[bytes], Sequence[bytes]]] = [((), ())]
+    for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        if (tag == "equal") != (len(regions) % 2 == 0):
+            regions.append(((), ()))
+        regions.append((left[a:b], right[c:d]))
+    if len(regions) > _MOST_REGIONS or len(regions) * len(base) > _MOST_TOKENS:
+        return None
+    dead: set[tuple[int, int]] = set()
+
+    def solve(index: int, position: int) -> list[bytes] | None:
+        if index == len(regions):
+            return [] if position == len(base) else None
+        if (index, position) in dead:
+            return None
+        ours, yours = regions[index]
+        steps: list[tuple[int, Sequence[bytes]]]
+        if index % 2 == 0:  # alike
+            counts = sorted(range(len(base) - position + 1), key=lambda count: abs(count - len(ours)))
+            steps = [(count, ours) for count in counts]
+        else:
+            pairs = ((yours, ours), (ours, yours))
+            steps = [
+                (len(same), other) for same, other in pairs if list(base[position : position + len(same)]) == list(same)
+            ]
+        for count, lines in steps:
+            rest = solve(index + 1, position + count)
+            if rest is not None:
+                return [*lines, *rest]
+        dead.add((index, position))
+        return None
+
+    if len(regions) % 2 == 0:
+        regions.append(((), ()))
+    return solve(0, 0)
 
 
 def _merge_tokens(base: bytes, local: bytes, incoming: bytes) -> bytes | None:

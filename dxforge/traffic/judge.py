@@ -31,6 +31,8 @@ class Case:
     new_path: str | None = None
     candidates: tuple[str, ...] = ()
     """Where upstream may have renamed it to, when several places are equally likely."""
+    taken: bool = False
+    """Whether the user has taken hunks of the update already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ def _merged(cases: list[Case], readers: Readers) -> dict[str, Verdict]:
         bases, locals_ = readers.base(paths), readers.local(paths)
         incomings = ahead.result()
     sides = {
-        case.path: Sides(bases[case.path], locals_[case.path], incomings[case.new_path or case.path])
+        case.path: Sides(bases[case.path], locals_[case.path], incomings[case.new_path or case.path], case.taken)
         for case in cases
         if case.path in bases and (case.new_path or case.path) in incomings
     }

@@ -31,8 +31,9 @@ class PendingFile:
     ``path``, ``new_path`` and ``set_aside`` are relative to the package's folder. ``base`` is the file as the user last
     decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where
     there is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: that one).
-    ``rejected`` are digests of hunks that the user has already refused; ``candidates`` the places (relative too) that
-    upstream may have moved the file to, where they are alike and we do not guess.
+    ``rejected`` are digests of hunks that the user has already refused, and ``taken`` says that he has taken others;
+    ``candidates`` are the places (relative too) that upstream may have moved the file to, where they are alike and we do
+    not guess.
     """
 
     path: str
@@ -43,6 +44,7 @@ class PendingFile:
     set_aside: str | None = None
     rejected: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,8 @@ def _encode_pending(item: PendingFile) -> dict[str, Any]:
         data["set_aside"] = _escape(item.set_aside)
     if item.rejected:
         data["rejected"] = sorted(item.rejected)
+    if item.taken:
+        data["taken"] = True
     if item.candidates:
         data["candidates"] = [_escape(path) for path in item.candidates]
     return data
@@ -221,6 +225,7 @@ def _decode_pending(data: dict[str, Any]) -> PendingFile:
         set_aside=_relative(data["set_aside"]) if "set_aside" in data else None,
         rejected=tuple(_text(item) for item in data.get("rejected", ())),
         candidates=tuple(_relative(item) for item in data.get("candidates", ())),
+        taken=data.get("taken", False) is True,
     )
 
 

@@ -382,34 +382,48 @@ class TrafficManager:
 
     # ---- going back
 
-    def undo(self) -> InstallReport:
+    def undo(self, operation: str | None = None) -> InstallReport:
         """Take the last operation back (an undo too); later edits stay, or stop it where they overlap.
 
+        Args:
+            operation: an id of ``log``: go back to before it, by taking back the last operation, the one before it, and
+                so on. Each step is an operation of its own; where one is stopped, those before it are done.
+
         Raises:
-            UndoError: there is nothing to undo, or later edits are in the way; nothing was changed.
+            UndoError: there is nothing to undo, no such operation, or later edits are in the way.
         """
 
         def work() -> InstallReport:
-            from dxforge.traffic.undo import undo_job, undone_changes
-
-            journal = self._ground.journal()
-            record = journal.last()
-            if record is None:
+            records = {record.id: record for record in self._ground.journal().records()}
+            if not records:
                 raise UndoError("nothing has been done here yet", where=str(self.root), hint="See `dxforge log`")
-            job = undo_job(record, self.root, self._content_of(record))
-            undone = journal.run(job, now=_now())
-            changes = undone_changes(job)
-            pending: list[Change] = []
-            with contextlib.suppress(ProjectError):
-                workspace = self._ground.workspace(lock_text=job.lock_after)
-                with self._ground.after_commit():
-                    self._ground.keep_archives(workspace, journal, job.lock_before)
-                pending = [matter.change for matter in self._ground.review(workspace).matters()]
-            return InstallReport(
-                changes=changes, pending=pending, operation=undone.id, notes=self._ground.loaded(changes)
-            )
+            last = max(records)
+            first = last if operation is None else operation.zfill(len(last))
+            if first not in records:
+                raise UndoError(
+                    f"there is no operation {operation}", where=str(self.root), hint="See `dxforge log` for the ids"
+                )
+            report = InstallReport()
+            for identity in sorted((known for known in records if known >= first), reverse=True):
+                step = self._undo_one(records[identity])
+                report = dataclasses.replace(step, changes=[*report.changes, *step.changes])
+            return dataclasses.replace(report, notes=self._ground.loaded(report.changes))
 
         return self._ground.with_lock(work)
+
+    def _undo_one(self, record: Record) -> InstallReport:
+        from dxforge.traffic.undo import undo_job, undone_changes
+
+        journal = self._ground.journal()
+        job = undo_job(record, self.root, self._content_of(record))
+        undone = journal.run(job, now=_now())
+        pending: list[Change] = []
+        with contextlib.suppress(ProjectError):
+            workspace = self._ground.workspace(lock_text=job.lock_after)
+            with self._ground.after_commit():
+                self._ground.keep_archives(workspace, journal, job.lock_before)
+            pending = [matter.change for matter in self._ground.review(workspace).matters()]
+        return InstallReport(changes=undone_changes(job), pending=pending, operation=undone.id)
 
     def log(self) -> list[Operation]:
         """What was done to this project, newest first (the last hundred operations)."""

@@ -6,7 +6,7 @@ and the results are read back. One call for a thousand files costs about as much
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,16 @@ class MergeResult:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The three contents that go into a merge."""
+    """The three contents that go into a merge. ``taken``: the user has taken a part of the incoming edits already."""
 
     base: bytes
     local: bytes
     incoming: bytes
+    taken: bool = False
+
+    def map(self, change: Callable[[bytes], bytes]) -> Sides:
+        """The same with every content changed."""
+        return Sides(change(self.base), change(self.local), change(self.incoming), self.taken)
 
 
 def is_binary(content: bytes) -> bool:
@@ -81,7 +86,7 @@ def merge_many(files: Mapping[str, Sides]) -> dict[str, MergeResult]:
             texts[path] = sides
         else:
             line_ends[path] = ends
-            texts[path] = Sides(*(side.replace(b"\r\n", b"\n") for side in (sides.base, sides.local, sides.incoming)))
+            texts[path] = sides.map(lambda side: side.replace(b"\r\n", b"\n"))
     results.update(_merge_texts(texts))
     for path, end in line_ends.items():
         result = results[path]
@@ -97,7 +102,7 @@ def _merge_texts(texts: Mapping[str, Sides]) -> dict[str, MergeResult]:
     results = _merge_in_parallel(texts)
     for path, sides in texts.items():
         if not results[path].clean:
-            finer = merge_finely(sides.base, sides.local, sides.incoming, path=path)
+            finer = merge_finely(sides.base, sides.local, sides.incoming, path=path, taken=sides.taken)
             if finer is not None:
                 results[path] = MergeResult(clean=True, content=finer[0], how=finer[1])
     return results

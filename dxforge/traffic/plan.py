@@ -193,7 +193,9 @@ class _Planner:
                 local = self._obstacle(path)
             if incoming is None and isinstance(local, Entry) and base is not None and local != base:
                 edited[path] = base
-            cases.append(Case(path=path, base=base, local=local, incoming=incoming))
+            old = self._old.get(path)
+            taken = old is not None and old.taken
+            cases.append(Case(path=path, base=base, local=local, incoming=incoming, taken=taken))
         if not edited or given.incoming is None:
             return cases
         # A rename that awaits its decision is known; by now its new name is in the base as well.
@@ -320,6 +322,7 @@ class _Planner:
                 new_path=case.new_path,
                 set_aside=aside,
                 rejected=old.rejected if old is not None else (),
+                taken=case.taken,
                 candidates=case.candidates,
             )
         )

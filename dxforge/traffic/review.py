@@ -99,6 +99,7 @@ class Review:
                     incoming=item.incoming,
                     new_path=item.new_path,
                     candidates=item.candidates,
+                    taken=item.taken,
                 )
             )
         verdicts = judge(cases, readers, review=self._workspace.config.traffic.review)
@@ -216,7 +217,9 @@ class Review:
         left = [hunk for hunk in matter.raw if hunk.digest not in digests]
         mode = matter.verdict.after.mode if matter.verdict.after is not None and not left else None
         writes = self._replace(matter, content, mode)
-        return Outcome(writes=writes, left=matter.item if left else None, asides=() if left else self._aside(matter))
+        if left:
+            return Outcome(writes=writes, left=dataclasses.replace(matter.item, taken=True))
+        return Outcome(writes=writes, asides=self._aside(matter))
 
     def _take_all(self, matter: Matter) -> Outcome:
         verdict, item = matter.verdict, matter.item
