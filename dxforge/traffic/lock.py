@@ -32,8 +32,8 @@ class PendingFile:
     decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where
     there is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: that one).
     ``rejected`` are digests of hunks that the user has already refused, and ``taken`` says that he has taken others;
-    ``candidates`` are the places (relative too) that upstream may have moved the file to, where they are alike and we do
-    not guess.
+    ``candidates`` are the places (relative too) that upstream may have moved the file to, where they are alike and we
+    do not guess.
     """
 
     path: str
@@ -115,6 +115,12 @@ def loads(text: str | None, *, where: Path | str = "dx.lock") -> Lock:
                 raise ValueError(f"{package.pin.name} is there twice")
             packages[package.pin.name] = package
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if "\n<<<<<<< " in text:
+            raise LockfileError(
+                "it holds conflict markers of a merge",
+                where=str(where),
+                hint="Take either side whole (`git checkout --ours dx.lock` or `--theirs`), then run `dxforge install`",
+            ) from error
         raise LockfileError(
             f"it cannot be read ({type(error).__name__}: {error})",
             where=str(where),

@@ -191,7 +191,7 @@ class Review:
                 path for path in names if path.startswith(f"{plain}/") or fnmatch.fnmatchcase(path, pattern)
             }
             if not hits:
-                near = difflib.get_close_matches(plain, names, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(plain, names, n=1, cutoff=0.85)
                 hint = f"Did you mean {near[0]}" if near else "See what is pending with `dxforge review`"
                 raise NotPendingError("nothing awaits a decision there", where=plain, hint=hint)
             wanted |= hits

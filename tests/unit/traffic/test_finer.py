@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,36 @@ def test_a_merge_that_no_longer_parses_is_refused() -> None:
     assert merge3(base, mine, theirs, path="m.py").clean
     base, mine, theirs = b"f(a\n)\n", b"f(a)\n", b"f(a\n  , b)\n"
     assert merge_finely(base, mine, theirs, path="m.py") is None
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "theirs", "merged"),
+    [
+        # one of theirs was taken, next to an edit of mine
+        ("a b c d", "MINE B c d", "a B c D", "MINE B c D"),
+        ("a b c d", "A MINE c d", "A b c D", "A MINE c D"),
+        ("a b c d", "MINE c d", "a c D", "MINE c D"),  # a deletion
+        ("a b c d", "MINE b B1 B2 c d", "a b B1 B2 c D", "MINE b B1 B2 c D"),  # an insertion
+        ("a b c d", "MINE B1 B2 c d", "a B1 B2 c D", "MINE B1 B2 c D"),  # one line became two
+    ],
+)
+def test_what_was_taken_already_is_told_from_what_is_mine(base: str, mine: str, theirs: str, merged: str) -> None:
+    sides = [text.replace(" ", "\n").encode() + b"\n" for text in (base, mine, theirs)]
+    result = merge_finely(*sides, path="m.txt", taken=True)
+    assert result is not None
+    assert result[0] == merged.replace(" ", "\n").encode() + b"\n"
+
+
+def test_what_was_taken_does_not_hide_a_conflict() -> None:
+    assert merge_finely(b"a\nb\nc\n", b"MINE\nB\nc\n", b"THEIRS\nB\nc\n", path="m.txt", taken=True) is None
+    assert merge_finely(b"a\nb\nc\n", b"MINE\nc\n", b"b2\nc\n", path="m.txt", taken=True) is None
+
+
+def test_very_long_edits_are_not_searched_for_ever() -> None:
+    base = b"".join(b"%d\n" % number for number in range(3000))
+    mine = b"".join(b"%d mine\n" % number for number in range(3000))
+    theirs = b"".join(b"%d %s\n" % (number, b"mine" if number % 2 else b"") for number in range(3000))
+    assert merge_finely(base, mine, theirs, path="m.txt", taken=True) is None
 
 
 WORDS = st.integers(6, 24)

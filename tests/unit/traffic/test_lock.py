@@ -46,6 +46,7 @@ WHOLE = Lock(
                     former=OTHER,
                     set_aside="humanize/number.py.new",
                     rejected=("aa", "bb"),
+                    taken=True,
                 ),
                 PendingFile(
                     path="old.py",
