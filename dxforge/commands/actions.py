@@ -102,11 +102,14 @@ class _Command:
     def add(self, *, requirements: Sequence[str], name: str | None, offline: bool, on_yellow: Any) -> Result:
         from dxforge.config.edit import parse_requirement
 
+        from dxforge.config.load import load_config
+
         manager = self._manager()
-        specs = [
-            _from_root(parse_requirement(requirement, name=name), manager.root, self.session.cwd)
-            for requirement in requirements
-        ]
+        declared = {spec.name: spec for spec in load_config(manager.root).packages}
+        specs = []
+        for requirement in requirements:
+            spec = _from_root(parse_requirement(requirement, name=name), manager.root, self.session.cwd)
+            specs.append(_as_declared(spec, declared.get(spec.name)))
 
         async def work() -> list[InstallReport]:
             return [await manager.add(spec, offline=offline, on_yellow=on_yellow) for spec in specs]
@@ -277,6 +280,14 @@ def _from_root(spec: PackageSpec, root: Path, cwd: Path) -> PackageSpec:
     if isinstance(spec, GitSpec):
         return dataclasses.replace(spec, git=_path_from_root(spec.git, root, cwd))
     return spec
+
+
+def _as_declared(spec: PackageSpec, declared: PackageSpec | None) -> PackageSpec:
+    """What dx.toml says already, where ``spec`` names the same package and asks for no version of its own."""
+    from dxforge.config.model import NpmSpec, PyPISpec
+
+    same = type(spec) is type(declared) and isinstance(spec, PyPISpec | NpmSpec) and not spec.version
+    return declared if same and declared is not None else spec
 
 
 def _path_from_root(path: str, root: Path, cwd: Path) -> str:

@@ -50,7 +50,7 @@ def pending_at(paths: Collection[str], pending: Sequence[Change], *, root: Path,
     for path in paths:
         found = _named(path, pending, root=root, cwd=cwd)
         if not found:
-            raise _not_pending(path, pending, root=root, cwd=cwd)
+            raise _not_pending(path, pending)
         chosen.update(found)
     return [change for change in pending if change.path in chosen]
 
@@ -72,7 +72,7 @@ def one_file(path: str, pending: Sequence[Change], *, root: Path, cwd: Path) -> 
     for reading in from_root(path, root=root, cwd=cwd):
         if os.path.lexists(root / reading) and not (root / reading).is_dir():
             return reading
-    raise _not_pending(path, pending, root=root, cwd=cwd)
+    raise _not_pending(path, pending)
 
 
 def _named(path: str, pending: Sequence[Change], *, root: Path, cwd: Path) -> list[str]:
@@ -108,14 +108,12 @@ def _glob(name: str, pattern: str) -> bool:
     )
 
 
-def _not_pending(path: str, pending: Sequence[Change], *, root: Path, cwd: Path) -> NotPendingError:
+def _not_pending(path: str, pending: Sequence[Change]) -> NotPendingError:
     known = [change.path for change in pending]
     if not known:
         return NotPendingError("nothing is pending there", where=path, hint="Nothing awaits a decision in this project")
-    readings = from_root(path, root=root, cwd=cwd) or [path]
+    # By the last name only: in whole paths the common folders drown what is different.
     names = {name.rsplit("/", 1)[-1]: name for name in known}
-    nearest = difflib.get_close_matches(readings[0], known, n=1) or [
-        names[name] for name in difflib.get_close_matches(path.rsplit("/", 1)[-1], list(names), n=1)
-    ]
-    hint = f"Did you mean {shown(nearest[0])}" if nearest else "`dxforge review` lists what is"
+    nearest = difflib.get_close_matches(path.rsplit("/", 1)[-1], list(names), n=1, cutoff=0.75)
+    hint = f"Did you mean {shown(names[nearest[0]])}" if nearest else "`dxforge review` lists what is"
     return NotPendingError("nothing is pending there", where=path, hint=hint)
