@@ -101,7 +101,6 @@ class _Command:
 
     def add(self, *, requirements: Sequence[str], name: str | None, offline: bool, on_yellow: Any) -> Result:
         from dxforge.config.edit import parse_requirement
-
         from dxforge.config.load import load_config
 
         manager = self._manager()

@@ -32,7 +32,7 @@ class PendingFile:
     decided on it (None: never), found in the archive ``former`` (a sha256 of :attr:`LockedPackage.former`, "" where
     there is no base). ``incoming`` is the locked version's file (None: removed upstream; with ``new_path``: that one).
     ``rejected`` are digests of hunks that the user has already refused, and ``taken`` says that he has taken others;
-    ``candidates`` are the places (relative too) that upstream may have moved the file to, where they are alike and we
+    ``candidates`` are the places (relative too) upstream may have moved the file to, where they are alike and we
     do not guess.
     """
 
