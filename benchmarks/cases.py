@@ -247,4 +247,4 @@ def _row(what: str, peer: str, results: list[Result], goal: float) -> Row:
 
 
 def _memory(results: list[Result]) -> str:
-    return " / ".join(f"{result.peak_bytes / 2**20:.0f}" for result in results)
+    return " / ".join(f"{result.peak_bytes / 2**20:.0f}" if result.peak_bytes else "–" for result in results)

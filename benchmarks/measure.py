@@ -7,11 +7,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_LAUNCH = Path(__file__).with_name("launch.py")
 # Linux counts in KiB, macOS in bytes.
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -83,18 +83,20 @@ def process(
     Raises:
         RuntimeError: it ended with an exit status that was not expected.
     """
-    environment = {**os.environ, **(env or {})}
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-        # wait4 and not RUSAGE_CHILDREN: that one is the peak of all children so far.
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode not in expect:
-            output.seek(0)
-            text = output.read().decode(errors="replace")[-4000:]
-            raise RuntimeError(f"{command} ended with {child.returncode}:\n{text}")
-    return Cost(seconds=seconds, peak_bytes=usage.ru_maxrss * RSS_UNIT)
+    with tempfile.TemporaryDirectory() as folder:
+        report, output = Path(folder, "report"), Path(folder, "output")
+        with output.open("wb") as stream:
+            subprocess.run(
+                [sys.executable, "-I", "-S", _LAUNCH, report, *command],
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+        seconds, peak, status = report.read_text().split()
+        if int(status) not in expect:
+            text = output.read_text(errors="replace")[-4000:]
+            raise RuntimeError(f"{command} ended with {status}:\n{text}")
+    return Cost(seconds=float(seconds), peak_bytes=int(peak) * RSS_UNIT)
