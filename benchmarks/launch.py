@@ -1,7 +1,7 @@
 """Runs one command and writes what it cost: ``python -I -S launch.py REPORT COMMAND...``.
 
-A process of its own, as small as can be: on Linux a child's peak memory starts with what its parent had, so a big parent
-would hide a small child.
+A process of its own, as small as can be: on Linux a child's peak memory starts with what its parent had, so a big
+parent would hide a small child.
 """
 
 import os
