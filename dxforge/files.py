@@ -77,6 +77,7 @@ def write_error(error: OSError, path: Path | str, what: str) -> WriteError:
         errno.EDQUOT: "Free some space and run the command again",
         errno.EACCES: "Give yourself permission (chmod u+w), then run the command again",
         errno.EPERM: "Give yourself permission (chmod u+w), then run the command again",
+        errno.EXDEV: "The packages' folder and .dx must lie on one file system: change packages_dir, or the mount",
         errno.EROFS: "The file system is read-only: move the project or mount it writable",
     }
     reason = (error.strerror or str(error)).lower()

@@ -110,18 +110,13 @@ class _Command:
             spec = _from_root(parse_requirement(requirement, name=name), manager.root, self.session.cwd)
             specs.append(_as_declared(spec, declared.get(spec.name)))
 
-        async def work() -> list[InstallReport]:
-            return [await manager.add(spec, offline=offline, on_yellow=on_yellow) for spec in specs]
-
-        return self._operation("add", *self.session.run(manager.root, work()))
+        work = manager.add(*specs, offline=offline, on_yellow=on_yellow)
+        return self._operation("add", self.session.run(manager.root, work))
 
     def remove(self, *, names: Sequence[str], on_yellow: Any) -> Result:
         manager = self._manager()
 
-        async def work() -> list[InstallReport]:
-            return [await manager.remove(name, on_yellow=on_yellow) for name in names]
-
-        return self._operation("remove", *self.session.run(manager.root, work()))
+        return self._operation("remove", self.session.run(manager.root, manager.remove(*names, on_yellow=on_yellow)))
 
     def install(
         self,
@@ -233,21 +228,24 @@ class _Command:
 
         return TrafficManager(self._root(), events=self.session.events)
 
-    def _operation(self, command: str, *reports: InstallReport, strict: bool = False) -> OperationResult:
+    def _operation(self, command: str, report: InstallReport, *, strict: bool = False) -> OperationResult:
         from dxforge.commands.reports import OperationResult
 
-        return OperationResult(command=command, report=_merged(reports), strict=strict)
+        return OperationResult(command=command, report=report, strict=strict)
 
     def _decision(self, command: str, paths: Sequence[str], hunks: Sequence[str] | None, *, every: bool) -> Result:
         from dxforge.commands.targets import pending_at
-        from dxforge.traffic.model import InstallReport
+        from dxforge.traffic.model import InstallReport, TrafficLight
 
         manager = self._manager()
         chosen = manager.pending()
         if not every:
             chosen = pending_at(paths, chosen, root=manager.root, cwd=self.session.cwd)
-        elif not chosen:
-            return self._operation(command, InstallReport())
+        elif command == "accept":
+            # Red proposes nothing: to lose one's own version for theirs, one names the file.
+            chosen = [change for change in chosen if change.light is TrafficLight.YELLOW]
+        if not chosen:
+            return self._operation(command, InstallReport(pending=manager.pending()))
         decide = manager.accept if command == "accept" else manager.reject
         return self._operation(command, decide([change.path for change in chosen], hunks))
 
@@ -301,17 +299,3 @@ def _not_installed(spec: PackageSpec) -> dict[str, Any]:
 
     kinds = {PyPISpec: "pypi", NpmSpec: "npm", PathSpec: "path", GitSpec: "git"}
     return {"name": spec.name, "version": None, "source": kinds.get(type(spec), "url"), "edited": 0, "pending": 0}
-
-
-def _merged(reports: Sequence[InstallReport]) -> InstallReport:
-    """Several operations as one report: everything they did, and what is pending after the last."""
-    last = reports[-1]
-    if len(reports) == 1:
-        return last
-    return dataclasses.replace(
-        last,
-        changes=[change for report in reports for change in report.changes],
-        packages=[package for report in reports for package in report.packages],
-        notes=[note for report in reports for note in report.notes],
-        ok=all(report.ok for report in reports),
-    )

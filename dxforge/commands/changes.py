@@ -99,7 +99,7 @@ def next_commands(changes: Sequence[Change], program: str) -> Commands:
     if red is not None:
         rows.append((f"{program} resolve {quoted(red.path)} --file FILE", "settle it with a merge of your own"))
     if len(changes) > 1:
-        rows.append((f"{program} accept --all", "take every proposal"))
+        rows.append((f"{program} accept --all", "take every Yellow proposal; Red stays as it is"))
     rows.append((f"{program} undo", "take the last operation back"))
     return Commands(tuple(rows))
 
@@ -118,7 +118,9 @@ def file_commands(change: Change, program: str) -> Commands:
 
 
 def _meaning_of_accept(change: Change) -> str:
-    return "take theirs in place of yours" if change.light is TrafficLight.RED else "take the proposal"
+    if change.light is not TrafficLight.RED:
+        return "take the proposal"
+    return "take theirs in place of yours" if change.set_aside or change.binary else "take theirs: yours goes"
 
 
 def _size(change: Change) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -146,20 +146,19 @@ class TrafficManager:
 
     async def add(
         self,
-        spec: PackageSpec,
-        *,
+        *specs: PackageSpec,
         locked: bool = False,
         offline: bool = False,
         on_yellow: OnYellow | None = None,
     ) -> InstallReport:
-        """Declare a package in ``dx.toml`` (comments and order stay) and install it, as one operation."""
-        options = _options((spec.name,), locked=locked, offline=offline, on_yellow=on_yellow)
-        return await self._install(lambda check: self._plan_add(spec, options, check))
+        """Declare packages in ``dx.toml`` (comments and order stay) and install them, as one operation."""
+        options = _options([spec.name for spec in specs], locked=locked, offline=offline, on_yellow=on_yellow)
+        return await self._install(lambda check: self._plan_add(specs, options, check))
 
-    async def remove(self, name: str, *, on_yellow: OnYellow | None = None) -> InstallReport:
-        """Take a package out of ``dx.toml`` and its files away, by the same traffic light, as one operation."""
-        options = _options((name,), offline=True, on_yellow=on_yellow)
-        return await self._install(lambda check: self._plan_remove(name, options, check))
+    async def remove(self, *names: str, on_yellow: OnYellow | None = None) -> InstallReport:
+        """Take packages out of ``dx.toml`` and their files away, by the same traffic light, as one operation."""
+        options = _options(names, offline=True, on_yellow=on_yellow)
+        return await self._install(lambda check: self._plan_remove(names, options, check))
 
     async def _install(self, make_plan: Callable[[Callable[[], None]], Plan]) -> InstallReport:
         def work(check: Callable[[], None]) -> InstallReport:
@@ -191,18 +190,22 @@ class TrafficManager:
             check=check,
         )
 
-    def _plan_add(self, spec: PackageSpec, options: Options, check: Callable[[], None], command: str = "add") -> Plan:
+    def _plan_add(
+        self, specs: Sequence[PackageSpec], options: Options, check: Callable[[], None], command: str = "add"
+    ) -> Plan:
         from dxforge.config.edit import add_package, new_project
         from dxforge.config.load import decode
         from dxforge.traffic.install import text_write
 
         before = self._ground.config_text()
-        text = add_package(before if before is not None else new_project(self.root.name), spec)
+        text = before if before is not None else new_project(self.root.name)
+        for spec in specs:
+            text = add_package(text, spec, where=str(self.root / "dx.toml"))
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
         write = None if text == before else text_write(self.root, "dx.toml", text)
         return self._plan(options, command=command, config=config, config_write=write, check=check)
 
-    def _plan_remove(self, name: str, options: Options, check: Callable[[], None]) -> Plan:
+    def _plan_remove(self, names: Sequence[str], options: Options, check: Callable[[], None]) -> Plan:
         from dxforge.config.edit import remove_package
         from dxforge.config.load import decode
         from dxforge.traffic.install import text_write
@@ -210,7 +213,9 @@ class TrafficManager:
         before = self._ground.config_text()
         if before is None:
             raise no_project(self.root)
-        text = remove_package(before, name)
+        text = before
+        for name in names:
+            text = remove_package(text, name, where=str(self.root / "dx.toml"))
         config = decode(text, root=self.root, where=str(self.root / "dx.toml"))
         write = text_write(self.root, "dx.toml", text)
         return self._plan(options, command="remove", config=config, config_write=write, removing=True, check=check)
@@ -222,7 +227,7 @@ class TrafficManager:
         config = load_config(self.root) if self._ground.config_text() is not None else None
         declared = next((spec for spec in config.packages if spec.name == name), None) if config is not None else None
         if config is None or declared is None:
-            return self._plan_add(PyPISpec(name=name, version=_specifier(version)), options, check, "install")
+            return self._plan_add([PyPISpec(name=name, version=_specifier(version))], options, check, "install")
         if version is None:
             return self._plan(options, check=check)
         if not isinstance(declared, PyPISpec):
@@ -233,7 +238,7 @@ class TrafficManager:
             )
         wanted = dataclasses.replace(declared, version=_specifier(version))
         if not _allows(declared.version, version):
-            return self._plan_add(wanted, options, check, "install")
+            return self._plan_add([wanted], options, check, "install")
         packages = tuple(wanted if spec is declared else spec for spec in config.packages)
         return self._plan(options, config=dataclasses.replace(config, packages=packages), check=check)
 
@@ -531,11 +536,16 @@ def _distinct(writes: tuple[Write, ...]) -> tuple[Write, ...]:
 
 
 def _decided(change: Change, outcome: Outcome, command: str) -> Change:
-    """A pending change as it reads once decided."""
+    """A pending change as it reads once decided; ``broken`` where what was written does not compile."""
+    from dxforge.traffic.hunks import syntax_problem
+
     write = next((write for write in outcome.writes if write.path == change.path), None)
     action = Action.KEEP
     if write is not None:
         action = Action.DELETE if write.after is None else Action.CREATE if write.before is None else Action.UPDATE
     said = {"accept": "accepted", "reject": "rejected", "resolve": "resolved"}[command]
     partly = " in part" if outcome.left is not None else ""
-    return dataclasses.replace(change, action=action, reason=f"{said}{partly}: {change.reason}", hunks=())
+    broken = syntax_problem(write.path, write.content) if write is not None and write.content is not None else ""
+    return dataclasses.replace(
+        change, action=action, reason=f"{said}{partly}: {change.reason}", hunks=(), broken=broken
+    )

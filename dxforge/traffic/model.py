@@ -117,7 +117,7 @@ class Counts:
         return {"green": self.green, "yellow": self.yellow, "red": self.red}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class InstallReport:
     """What an operation on packages did: install, add, remove, accept, reject, resolve, undo.
 
@@ -134,6 +134,14 @@ class InstallReport:
     ok: bool = True
     dry_run: bool = False
     operation: str | None = None
+
+    def __repr__(self) -> str:
+        """One line: a report of an install may hold thousands of changes."""
+        counts = self.counts
+        return (
+            f"<InstallReport: {counts.green} green, {counts.yellow} yellow, {counts.red} red; "
+            f"{len(self.packages)} packages, {len(self.pending)} pending>"
+        )
 
     @property
     def counts(self) -> Counts:

@@ -25,6 +25,11 @@ _ON_REMOVAL = {
 }
 
 
+def reason_for(reason: str, *, leaving: bool) -> str:
+    """The reason as it reads where not upstream but the user took the whole package away (``leaving``)."""
+    return _ON_REMOVAL.get(reason, reason) if leaving else reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """Everything that the plan for one package depends on.
@@ -363,8 +368,7 @@ class _Planner:
 
     def _change(self, verdict: Verdict, action: Action, reason: str, *, set_aside: str | None = None) -> None:
         case = verdict.case
-        if self._given.incoming is None:
-            reason = _ON_REMOVAL.get(reason, reason)
+        reason = reason_for(reason, leaving=self._given.incoming is None)
         self._changes.append(
             Change(
                 path=self._path(case.path),

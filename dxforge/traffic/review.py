@@ -19,6 +19,7 @@ from dxforge.traffic.local import local_entries
 from dxforge.traffic.lock import Lock, LockedPackage, PendingFile
 from dxforge.traffic.merge import is_binary, merge3
 from dxforge.traffic.model import Action, Change, FileDiff, Hunk, TrafficLight
+from dxforge.traffic.plan import reason_for
 from dxforge.traffic.record import Write
 from dxforge.traffic.workspace import Look, Workspace
 
@@ -154,7 +155,7 @@ class Review:
         change = Change(
             path=path,
             light=verdict.light,
-            reason=verdict.reason,
+            reason=reason_for(verdict.reason, leaving=self._workspace.lock.packages[name].leaving),
             action=verdict.action,
             package=name,
             new_path=self._path(name, item.new_path) if item.new_path else None,
