@@ -47,6 +47,8 @@ class Plan:
     """Packages that need nothing."""
     config_write: Write | None = None
     pins: tuple[Pin, ...] = field(default=())
+    elsewhere: tuple[Change, ...] = ()
+    """What awaits a decision in packages that this plan leaves alone."""
 
     @property
     def changes(self) -> list[Change]:
@@ -72,7 +74,7 @@ class Plan:
         return InstallReport(
             changes=self.changes,
             packages=[*(package.change for package in self.packages), *self.current],
-            pending=self.pending,
+            pending=[*self.pending, *self.elsewhere],
             dry_run=dry_run,
             operation=operation,
         )
@@ -137,7 +139,8 @@ def plan_install(
         wanted.update(_obtain(workspace, chosen, options, check))
     check()
     if not options.names or removing:
-        kept = {*wanted, *declared, *_required(lock, {*wanted, *declared})}
+        # When all was resolved, what is needed is in it; when nothing was, the lock knows.
+        kept = {*wanted, *declared, *(_required(lock, set(declared)) if removing else ())}
         wanted.update({name: None for name in lock.packages if name not in kept})
     on_yellow = options.on_yellow or config.traffic.on_yellow
     new_lock = lock

@@ -180,7 +180,7 @@ class TrafficManager:
 
         lock_text = self._ground.lock_text()
         workspace = self._ground.workspace(config=config, lock_text=lock_text, offline=options.offline)
-        return plan_install(
+        plan = plan_install(
             workspace,
             options,
             command=command,
@@ -188,6 +188,13 @@ class TrafficManager:
             config_write=config_write,
             removing=removing,
             check=check,
+        )
+        planned = {look.name for look in plan.looks}
+        if not any(package.pending for name, package in workspace.lock.packages.items() if name not in planned):
+            return plan
+        waiting = self._ground.review(workspace).matters()
+        return dataclasses.replace(
+            plan, elsewhere=tuple(matter.change for matter in waiting if matter.name not in planned)
         )
 
     def _plan_add(
@@ -260,12 +267,10 @@ class TrafficManager:
             if record is not None:
                 self._ground.keep_archives(workspace, journal, plan.lock_before)
         report = plan.report(operation=record.id if record is not None else None, dry_run=False)
-        planned = {look.name for look in plan.looks}
         if workspace.lock.pending <= _SHOWN_WITH_HUNKS:
-            pending = [matter.change for matter in self._ground.review(workspace).matters()]
-            report = dataclasses.replace(report, pending=pending)
-        elif any(package.pending for name, package in workspace.lock.packages.items() if name not in planned):
-            report = dataclasses.replace(report, pending=self.pending())
+            with self._ground.after_commit():
+                pending = [matter.change for matter in self._ground.review(workspace).matters()]
+                report = dataclasses.replace(report, pending=pending)
         return dataclasses.replace(report, notes=self._ground.loaded(report.changes))
 
     # ---- reviewing

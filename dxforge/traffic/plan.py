@@ -282,7 +282,10 @@ class _Planner:
         old = self._old.get(verdict.case.path)
         if verdict.case.new_path or verdict.reason == table.BASE_LOST or (old is not None and old.rejected):
             return False
-        return content is None or not syntax_problem(verdict.case.path, content)
+        path = verdict.case.path
+        if content is None or not syntax_problem(path, content):
+            return True
+        return bool(syntax_problem(path, self._given.readers.local([path])[path]))  # it did not parse before either
 
     def _green(self, verdict: Verdict) -> None:
         path = verdict.case.path
