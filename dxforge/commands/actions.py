@@ -235,17 +235,14 @@ class _Command:
 
     def _decision(self, command: str, paths: Sequence[str], hunks: Sequence[str] | None, *, every: bool) -> Result:
         from dxforge.commands.targets import pending_at
-        from dxforge.traffic.model import InstallReport, TrafficLight
+        from dxforge.traffic.model import InstallReport
 
         manager = self._manager()
         chosen = manager.pending()
         if not every:
             chosen = pending_at(paths, chosen, root=manager.root, cwd=self.session.cwd)
-        elif command == "accept":
-            # Red proposes nothing: to lose one's own version for theirs, one names the file.
-            chosen = [change for change in chosen if change.light is TrafficLight.YELLOW]
-        if not chosen:
-            return self._operation(command, InstallReport(pending=manager.pending()))
+        elif not chosen:
+            return self._operation(command, InstallReport())
         decide = manager.accept if command == "accept" else manager.reject
         return self._operation(command, decide([change.path for change in chosen], hunks))
 

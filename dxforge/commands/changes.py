@@ -98,8 +98,8 @@ def next_commands(changes: Sequence[Change], program: str) -> Commands:
     red = next((change for change in changes if change.light is TrafficLight.RED), None)
     if red is not None:
         rows.append((f"{program} resolve {quoted(red.path)} --file FILE", "settle it with a merge of your own"))
-    if len(changes) > 1:
-        rows.append((f"{program} accept --all", "take every Yellow proposal; Red stays as it is"))
+    if len(changes) > 1 and red is None:  # with Red, "all" would take theirs over what is the user's own
+        rows.append((f"{program} accept --all", "take every proposal"))
     rows.append((f"{program} undo", "take the last operation back"))
     return Commands(tuple(rows))
 

@@ -214,9 +214,7 @@ def dxforge(context: click.Context) -> tuple[str, dict[str, Any]]:
 
 _path = click.argument("path", shell_complete=completion.pending_paths)
 _paths = click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=completion.pending_paths)
-_every = click.option(
-    "--all", "every", is_flag=True, help="Everything that is pending; `accept` leaves Red to be named."
-)
+_every = click.option("--all", "every", is_flag=True, help="Decide on everything that is pending, Red included.")
 _hunks = click.option(
     "--hunk",
     "hunks",

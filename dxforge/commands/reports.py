@@ -179,7 +179,7 @@ class ReviewResult(Result):
             if package:
                 blocks.append(Text(line(Span(package, "strong"))))
             blocks.extend(self._file(change) for change in group)
-        if len(self.pending) > 1:
+        if len(self.pending) > 1 and all(change.light is TrafficLight.YELLOW for change in self.pending):
             every = ((f"{self.program} accept --all", "take every proposal"),)
             blocks.append(Commands((*every, (f"{self.program} undo", "take the last operation back"))))
         return blocks

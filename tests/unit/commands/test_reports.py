@@ -100,7 +100,6 @@ def test_install_tells_versions_lights_reasons_and_what_to_type(
         f"dxforge accept {yellow.path} --hunk 1",
         f"dxforge reject {yellow.path}",
         f"dxforge resolve {red.path} --file FILE",
-        "dxforge accept --all",
         "dxforge undo",
     ):
         assert re.search(rf"^  {re.escape(command)}  ", text, re.MULTILINE), command
