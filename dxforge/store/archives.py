@@ -153,10 +153,13 @@ class ArchiveStore:
             path = Path(name)
         except OSError as error:
             raise write_error(error, folder, "the cache cannot be written") from error
+        stream = os.fdopen(descriptor, "wb")
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                yield Incoming(path, stream)
+            yield Incoming(path, stream)
         finally:
+            # What is kept has been flushed; on a full disk closing fails once more, and would hide the first error.
+            with contextlib.suppress(OSError):
+                stream.close()
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -54,6 +54,12 @@ class Ground:
 
     def lock_text(self) -> str | None:
         """The text of ``dx.lock``, None where there is none."""
+        if (self.root / "dx.lock").is_symlink():
+            raise LockfileError(
+                "it is a symlink, which writing it would replace",
+                where=str(self.root / "dx.lock"),
+                hint="Put a real file there",
+            )
         try:
             return read_text(self.root / "dx.lock")
         except UnicodeDecodeError as error:
