@@ -1,0 +1,174 @@
+"""``ForgeThread``: a forge for callers without a loop, or with one that must be left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import dxforge
+from dxforge.errors import UndoError, UsageError, WriteError
+from dxforge.traffic.model import InstallReport
+from tests.support.project import PACKAGES, Project, lines
+
+
+@pytest.fixture
+def project(tmp_path: Path, cache_dir: Path) -> Project:
+    made = Project(tmp_path, "pkg")
+    made.publish({"m.py": lines()})
+    return made
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("dxforge")]
+
+
+def test_as_a_block(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+        assert forge.run_pipeline("install").ok
+        assert threads()
+    assert threads() == []
+    assert project.path("m.py").exists()
+
+
+def test_by_hand_and_more_than_once(project: Project) -> None:
+    forge = dxforge.ForgeThread(str(project.root))
+    assert forge.start() is forge
+    inner = forge.forge
+    assert forge.start().forge is inner
+    forge.close()
+    forge.close()
+    assert threads() == []
+    with forge:
+        assert forge.forge is not inner
+        assert forge.run_pipeline("install").ok
+
+
+def test_it_must_be_running(project: Project) -> None:
+    forge = dxforge.ForgeThread(project.root)
+    for call in (lambda: forge.forge, lambda: forge.run_pipeline("install"), lambda: forge.run(asyncio.sleep(0))):
+        with pytest.raises(UsageError, match="not running") as caught:
+            call()  # type: ignore[no-untyped-call]
+        assert caught.value.hint
+    with forge:
+        pass
+    with pytest.raises(UsageError):
+        forge.run_pipeline("install")
+
+
+def test_an_unknown_command(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+        report = forge.run_pipeline("instal")
+    assert not report.ok
+    assert "did you mean 'install'" in report.notes[0]
+    assert not project.path().exists()
+
+
+def test_the_manager_for_sync_callers(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+        manager = forge.traffic_manager
+        report = manager.install_all_dependencies()
+        assert isinstance(report, InstallReport)
+        project.replace("m.py", "line 2 = 2", "mine = 1")
+        project.publish({"m.py": lines(_15="theirs = 1")})
+        plan = manager.plan()
+        assert manager.apply(plan).pending
+        (change,) = manager.pending()
+        assert manager.accept(change.path, "1").pending == []
+        manager.undo()
+        assert [change.path for change in manager.pending()] == [f"{PACKAGES}/pkg/m.py"]
+        assert manager.root == project.root
+
+
+def test_errors_pass_through(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+        with pytest.raises(UndoError):
+            forge.traffic_manager.undo()
+
+        async def late() -> None:
+            raise TimeoutError("the work's own")
+
+        with pytest.raises(TimeoutError, match="own"):
+            forge.run(late())
+
+
+def test_a_caller_with_a_loop_of_its_own(project: Project) -> None:
+    """As in a notebook: the loop is running, and stays as it is."""
+
+    async def cell() -> None:
+        loop = asyncio.get_running_loop()
+        with dxforge.ForgeThread(project.root) as forge:
+            assert forge.run_pipeline("install").ok
+            other = forge.run(_loop())
+            assert other is not loop
+        assert asyncio.get_running_loop() is loop
+
+    asyncio.run(cell())
+
+
+async def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+def test_waiting_from_its_own_loop_would_be_for_ever(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+
+        async def inside() -> None:
+            with pytest.raises(UsageError, match="own loop"):
+                forge.run(asyncio.sleep(0))
+
+        forge.run(inside())
+
+
+def test_several_threads_may_ask_at_once(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+        reports: list[object] = []
+        callers = [
+            threading.Thread(target=lambda: reports.append(forge.traffic_manager.install_all_dependencies()))
+            for _ in range(4)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert len(reports) == 4
+    assert sum(isinstance(report, InstallReport) and report.operation is not None for report in reports) == 1
+
+
+def test_a_start_that_fails_leaves_no_thread(project: Project) -> None:
+    (project.root / ".dx" / "journal" / "000001").mkdir(parents=True)
+    (project.root / ".dx" / "lock").mkdir()
+    with pytest.raises(WriteError):
+        dxforge.ForgeThread(project.root).start()
+    assert threads() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interval timers")
+def test_an_interrupt_cancels_waits_and_is_raised(project: Project) -> None:
+    stopped = []
+
+    async def patient() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.2)  # cleaning up takes a moment, and is waited for
+            stopped.append(True)
+            raise
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with dxforge.ForgeThread(project.root) as forge:
+            with pytest.raises(KeyboardInterrupt):
+                forge.run(patient())
+            assert stopped == [True]
+            assert forge.run_pipeline("install").ok
+    finally:
+        signal.signal(signal.SIGALRM, before)
