@@ -285,7 +285,7 @@ class Journal:
             return
         try:
             record = decode(left)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             self._keep(left, [f"the record of an interrupted operation cannot be read ({error})"])
             return
         if record.lock_after != record.lock_before and self._committed(record):
@@ -323,7 +323,7 @@ class Journal:
         folder = self.state / "operations"
         found = []
         for identity in sorted(_names(folder)):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError, ValueError):
                 found.append(decode(folder / identity))
         return found
 
@@ -331,7 +331,7 @@ class Journal:
         """The newest committed operation."""
         folder = self.state / "operations"
         for identity in sorted(_names(folder), reverse=True):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError, ValueError):
                 return decode(folder / identity)
         return None
 

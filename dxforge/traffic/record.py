@@ -109,9 +109,20 @@ def encode(record: Record) -> dict[str, Any]:
 
 
 def decode(folder: Path) -> Record:
-    """Read the record of the operation in ``folder``; OSError, ValueError, KeyError or TypeError where it is none."""
-    data = json.loads((folder / "record.json").read_text())
+    """Read the record of the operation in ``folder``.
 
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no record.
+    """
+    text = (folder / "record.json").read_bytes()
+    try:
+        return _decode(json.loads(text), folder)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _decode(data: dict[str, Any], folder: Path) -> Record:
     def entry(value: list[Any] | None) -> Entry | None:
         return None if value is None else Entry(*value)
 

@@ -1,0 +1,79 @@
+"""The record of an operation: the same after the disk, and never a traceback when it is spoilt."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dxforge.store.tree import EXECUTABLE, FILE, SYMLINK, Entry
+from dxforge.traffic.record import Record, TreeWrite, Write, decode, encode, moved
+
+OID = "89abcdef01" * 4
+RECORD = Record(
+    id="000012",
+    time="2026-11-23T00:00:00+00:00",
+    command="install",
+    summary="demo 2.0",
+    folder=Path("/nowhere"),
+    writes=(
+        Write(path="a/b.py", before=Entry(FILE, OID, 1), after=Entry(EXECUTABLE, OID, 1)),
+        Write(path=os.fsdecode(b"caf\xe9"), before=None, after=Entry(SYMLINK, OID, 3)),
+        Write(path="gone", before=Entry(FILE, OID, 0), after=None),
+    ),
+    trees=(
+        TreeWrite(
+            path="src/x", files={"m.py": Entry(FILE, OID, 2), os.fsdecode(b"\xff"): Entry(FILE, OID, 2)}, created=True
+        ),
+    ),
+    lock_before=None,
+    lock_after="version = 1\n",
+    undoes="000011",
+)
+TEXT = json.dumps(encode(RECORD))
+
+
+def test_the_round_trip(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(TEXT)
+    assert decode(tmp_path) == moved(RECORD, tmp_path)
+
+
+def test_slots_are_in_its_folder() -> None:
+    record = moved(RECORD, Path("/x"))
+    assert [str(path) for path in (record.slot(3), record.after(3), record.tree_slot(0))] == [
+        "/x/files/3",
+        "/x/after/3",
+        "/x/trees/0",
+    ]
+
+
+@given(cut=st.integers(0, len(TEXT) - 1), junk=st.binary(max_size=3))
+def test_a_spoilt_record_is_a_value_error(tmp_path_factory, cut: int, junk: bytes) -> None:
+    folder = tmp_path_factory.getbasetemp() / "record"
+    folder.mkdir(exist_ok=True)
+    for content in (TEXT[:cut].encode(), TEXT[:cut].encode() + junk + TEXT[cut + 1 :].encode()):
+        (folder / "record.json").write_bytes(content)
+        try:
+            decode(folder)
+        except ValueError:
+            continue
+
+
+@given(
+    data=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(encode(RECORD))), inner),
+    )
+)
+def test_other_json_is_a_value_error(tmp_path_factory, data: object) -> None:
+    folder = tmp_path_factory.getbasetemp() / "record"
+    folder.mkdir(exist_ok=True)
+    for value in (data, {**encode(RECORD), **(data if isinstance(data, dict) else {"writes": data, "trees": data})}):
+        (folder / "record.json").write_text(json.dumps(value))
+        try:
+            decode(folder)
+        except ValueError:
+            continue
