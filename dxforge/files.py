@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -415,3 +415,34 @@ def walk(folder: Path, prefix: str = "") -> Iterator[str]:
                     yield from walk(folder / entry.name, f"{prefix}{entry.name}/")
             else:
                 yield prefix + entry.name
+
+
+def read_only(path: Path) -> bool:
+    """Whether ``path`` is a file that its owner may not write, whoever we are."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IWUSR
+
+
+def drop_bytecode(sources: Iterable[Path]) -> None:
+    """Remove what Python compiled from ``sources``.
+
+    It tells a fresh ``.pyc`` by the source's size and its time in whole seconds, so an update of the same length within
+    one second would go unseen.
+    """
+    listings: dict[Path, list[str]] = {}
+    for source in sources:
+        if source.suffix != ".py":
+            continue
+        cache = source.parent / "__pycache__"
+        if cache not in listings:
+            try:
+                listings[cache] = [] if cache.is_symlink() else os.listdir(cache)
+            except OSError:
+                listings[cache] = []
+        for name in listings[cache]:
+            if name.startswith(f"{source.stem}.") and name.endswith(".pyc"):
+                with contextlib.suppress(OSError):
+                    (cache / name).unlink()

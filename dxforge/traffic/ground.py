@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +134,7 @@ class Ground:
         """A note about modules that this process still has from the old source."""
         from dxforge.importer import loaded_from
 
+        importlib.invalidate_caches()  # new files may lie in folders that Python has already listed
         written = (Action.UPDATE, Action.DELETE)
         names = loaded_from([self.root / change.path for change in changes if change.action in written])
         if not names:
@@ -139,17 +142,24 @@ class Ground:
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return [f"still loaded from the old source: {shown}; restart the kernel, or reload them with importlib.reload"]
 
-    def relative(self, path: str) -> str:
-        """``path`` from the root with ``/``."""
-        given = Path(path)
+    def relative(self, path: str | os.PathLike[str]) -> str:
+        """``path`` from the root with ``/``.
+
+        Raises:
+            UsageError: it leads out of the project.
+        """
+        text = os.fspath(path)
+        given = Path(text)
+        outside = UsageError("it lies outside the project", where=text, hint=f"Name a path below {self.root}")
         if given.is_absolute():
             try:
-                return given.relative_to(self.root).as_posix()
+                given = given.relative_to(self.root)
             except ValueError as error:
-                raise UsageError(
-                    "it lies outside the project", where=path, hint=f"Name a path below {self.root}"
-                ) from error
-        return path.replace("\\", "/").removeprefix("./")
+                raise outside from error
+        relative = os.path.normpath(given).replace("\\", "/")
+        if relative.split("/")[0] == ".." or "\0" in text:
+            raise outside
+        return relative
 
     def with_lock(
         self, work: Callable[[], T], *, wait_s: float | None = None, check: Callable[[], None] = lambda: None

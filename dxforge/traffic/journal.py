@@ -13,35 +13,33 @@ folder from ``journal`` to ``operations``. Before it, recovery puts every slot b
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dxforge.errors import ApplyError, ChangedMeanwhileError, WriteError
-from dxforge.events import EventBus, Notice, Progress
+from dxforge.events import EventBus, Notice
 from dxforge.files import (
     atomic_write,
     displace,
+    drop_bytecode,
     exact_tree,
     move_new,
     place,
+    read_only,
     remove_if_empty,
     safe_join,
     sync_folder,
     sync_folders,
-    sync_tree,
     write_error,
-    write_new,
 )
-from dxforge.store.tree import Entry, blob_oid
 from dxforge.traffic.lock import archives_in
-from dxforge.traffic.record import Job, Record, TreeWrite, decode, encode, moved
+from dxforge.traffic.record import Job, Record, TreeWrite, decode, moved
 from dxforge.traffic.rollback import RollBack
+from dxforge.traffic.staging import stage
 
 _KEPT_OPERATIONS = 100
 _PROGRESS_EVERY = 200
@@ -98,9 +96,11 @@ class Journal:
             lock_before=job.lock_before,
             lock_after=job.lock_after,
             undoes=job.undoes,
+            own=tuple(number for number, write in enumerate(job.writes) if write.content is not None),
         )
+        self._refuse_read_only(record)
         try:
-            self._stage(record, job)
+            self.staged_ns = stage(record, job, events=self.events, checkpoint=self.checkpoint)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -123,62 +123,19 @@ class Journal:
             self._forget(folder)
             raise
 
-    def _stage(self, record: Record, job: Job) -> None:
-        self.checkpoint("stage")
-        by_path: dict[str, tuple[Path, Entry]] = {}
-        folders: set[Path] = set()
-        synced: list[Path] = []
-        try:
-            (record.folder / "files").mkdir(parents=True)
-            for number, write in enumerate(job.writes):
-                if write.after is None:
-                    continue
-                if write.content is None:
-                    by_path[write.path] = (record.slot(number), write.after)
-                    continue
-                self._stage_one(record.slot(number), write.path, write.content, write.after)
-                synced.append(record.slot(number))
-                # Kept for undo: what is in the tree by then may have been edited further.
-                (record.folder / "after").mkdir(exist_ok=True)
-                write_new(record.folder / "after" / str(number), write.content)
-            for number, tree in enumerate(job.trees):
-                (record.folder / "trees").mkdir(exist_ok=True)
-                if not tree.created:
-                    continue
-                slot = record.tree_slot(number)
-                slot.mkdir()
-                for path, entry in tree.files.items():
-                    by_path[f"{tree.path}/{path}"] = (slot / path, entry)
-            total = len(by_path)
-            for path, content in job.contents():
-                staged, entry = by_path.pop(path)
-                if staged.parent not in folders:
-                    staged.parent.mkdir(parents=True, exist_ok=True)
-                    folders.add(staged.parent)
-                self._stage_one(staged, path, content, entry)
-                synced.append(staged)
-                if len(synced) % _PROGRESS_EVERY == 0:
-                    self.events.emit(Progress(phase="apply", done=total - len(by_path), total=total))
-            if by_path:
-                raise ApplyError("its content did not come", where=next(iter(by_path)), hint="Run the command again")
-            if total:
-                self.events.emit(Progress(phase="apply", done=total, total=total))
-            self.checkpoint("staged")
-            sync_tree(record.folder, synced)
-            self.staged_ns = time.time_ns()
-            atomic_write(record.folder / "record.json", json.dumps(encode(record)).encode())
-            sync_folder(record.folder.parent)
-        except OSError as error:
-            raise write_error(error, error.filename or record.folder, "cannot be staged") from error
-        self.checkpoint("recorded")
-
-    def _stage_one(self, staged: Path, path: str, content: bytes, entry: Entry) -> None:
-        if len(content) != entry.size or blob_oid(content) != entry.oid:
-            raise ApplyError("its content is not what the plan says", where=path, hint="Run the command again")
-        try:
-            write_new(staged, content, entry.mode)
-        except OSError as error:
-            raise write_error(error, path, "cannot be written") from error
+    def _refuse_read_only(self, record: Record) -> None:
+        """Whoever made a file read-only does not want it written; the kernel's renames would not care."""
+        targets = [self.root / write.path for write in record.writes if write.before is not None]
+        targets += [self.root / tree.path / path for tree in record.trees if not tree.created for path in tree.files]
+        if record.lock_before != record.lock_after:
+            targets.append(self.lock_file)
+        for target in targets:
+            if read_only(target):
+                raise WriteError(
+                    "the file is read-only, so it cannot be written",
+                    where=str(target),
+                    hint=f"Nothing was changed; make it writable (chmod u+w {target.name}) and run the command again",
+                )
 
     def _perform(self, record: Record) -> None:
         writes = list(enumerate(record.writes))
@@ -207,6 +164,7 @@ class Journal:
             if tree.created:
                 self._guarded(tree.path, self._place, record.tree_slot(number), self._target(tree.path))
                 self.checkpoint(f"created tree {number}")
+        drop_bytecode(self.root / write.path for _, write in writes)
 
     def _displace_tree(self, slot: Path, tree: TreeWrite) -> None:
         target = self._target(tree.path)
@@ -289,6 +247,7 @@ class Journal:
             self._keep(left, [f"the record of an interrupted operation cannot be read ({error})"])
             return
         if record.lock_after != record.lock_before and self._committed(record):
+            drop_bytecode(self.root / write.path for write in record.writes)
             self._settle(record)
             return
         problems = self._roll_back(record)
@@ -308,7 +267,9 @@ class Journal:
 
     def _roll_back(self, record: Record) -> list[str]:
         """Undo what was performed; returns a line for each file that could not be put back."""
-        return RollBack(record=record, root=self.root, prune=self._prune).run()
+        problems = RollBack(record=record, root=self.root, prune=self._prune).run()
+        drop_bytecode(self.root / write.path for write in record.writes)
+        return problems
 
     def _forget(self, folder: Path) -> None:
         # The record first: without it the rest is rubbish, whenever we are killed.

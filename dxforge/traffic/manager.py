@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from dxforge.traffic.review import Matter, Outcome, Review
 
 T = TypeVar("T")
+PathLike = str | os.PathLike[str]
 
 
 _SHOWN_WITH_HUNKS = 200
@@ -280,7 +282,7 @@ class TrafficManager:
         self._ground.recover()
         return [matter.change for matter in self._ground.review(self._ground.workspace()).matters()]
 
-    def diff(self, path: str) -> FileDiff:
+    def diff(self, path: PathLike) -> FileDiff:
         """One package file from every side: my edits, theirs, and the proposal where one is pending.
 
         Args:
@@ -312,7 +314,7 @@ class TrafficManager:
         return review.diff(matters[0])
 
     def accept(
-        self, paths: str | Collection[str], hunks: Collection[str | int] | str | int | None = None
+        self, paths: PathLike | Collection[PathLike], hunks: Collection[str | int] | str | int | None = None
     ) -> InstallReport:
         """Take the proposal: for whole files, or chosen hunks of one file (the others stay undecided).
 
@@ -330,12 +332,12 @@ class TrafficManager:
         return self._decide("accept", paths, hunks, lambda review, matter, chosen: review.accept(matter, chosen))
 
     def reject(
-        self, paths: str | Collection[str], hunks: Collection[str | int] | str | int | None = None
+        self, paths: PathLike | Collection[PathLike], hunks: Collection[str | int] | str | int | None = None
     ) -> InstallReport:
         """Keep what is there: for whole files, or refuse chosen hunks of one file. Arguments as for :meth:`accept`."""
         return self._decide("reject", paths, hunks, lambda review, matter, chosen: review.reject(matter, chosen))
 
-    def resolve(self, path: str, content: str | bytes) -> InstallReport:
+    def resolve(self, path: PathLike, content: str | bytes) -> InstallReport:
         """Decide on one file by giving its content."""
         from dxforge.traffic.review import check_text
 
@@ -345,13 +347,13 @@ class TrafficManager:
     def _decide(
         self,
         command: str,
-        paths: str | Collection[str],
+        paths: PathLike | Collection[PathLike],
         hunks: Collection[str | int] | str | int | None,
         decide: Callable[[Review, Matter, Collection[str] | None], Outcome],
         *,
         one: bool = False,
     ) -> InstallReport:
-        wanted = [self._ground.relative(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        wanted = [self._ground.relative(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
         chosen = None if hunks is None else [str(hunk) for hunk in ([hunks] if isinstance(hunks, str | int) else hunks)]
 
         def work() -> InstallReport:
@@ -467,7 +469,7 @@ class TrafficManager:
         waiting = Counter(matter.name for matter in self._ground.review(workspace).matters())
         return [status_of(workspace, name, pending=waiting[name]) for name in sorted(workspace.lock.packages)]
 
-    def analyze_traffic_safety(self, path: str | Path, new_content: str | bytes) -> TrafficLight:
+    def analyze_traffic_safety(self, path: PathLike, new_content: str | bytes) -> TrafficLight:
         """The light for one file, were ``new_content`` to come in.
 
         Args:
@@ -484,7 +486,7 @@ class TrafficManager:
         workspace = None
         with contextlib.suppress(ProjectError):
             workspace = self._ground.workspace()
-        return light_for(workspace, self.root, self._ground.relative(str(path)), content)
+        return light_for(workspace, self.root, self._ground.relative(path), content)
 
 
 def _options(

@@ -66,14 +66,29 @@ class Record:
     lock_before: str | None = None
     lock_after: str | None = None
     undoes: str | None = None
+    own: tuple[int, ...] = ()
+    """The writes whose contents no archive has; copies lie one after the other in ``own``, for undo."""
 
     def slot(self, number: int) -> Path:
         """Where write ``number`` keeps what is not in the tree."""
         return self.folder / "files" / str(number)
 
-    def after(self, number: int) -> Path:
-        """A copy of what write ``number`` wrote, where no archive has it."""
-        return self.folder / "after" / str(number)
+    @property
+    def own_file(self) -> Path:
+        """The copies of contents that no archive has."""
+        return self.folder / "own"
+
+    def after(self, number: int) -> bytes | None:
+        """A copy of what write ``number`` wrote, where one was kept; the tree's file may have been edited since."""
+        if number not in self.own:
+            return None
+        sizes = [entry.size for kept in self.own if kept <= number and (entry := self.writes[kept].after) is not None]
+        try:
+            with self.own_file.open("rb") as stream:
+                stream.seek(sum(sizes[:-1]))
+                return stream.read(sizes[-1])
+        except OSError:
+            return None
 
     def tree_slot(self, number: int) -> Path:
         """The same for tree ``number``."""
@@ -98,6 +113,7 @@ def encode(record: Record) -> dict[str, Any]:
         "command": record.command,
         "summary": record.summary,
         "undoes": record.undoes,
+        "own": list(record.own),
         "lock_before": record.lock_before,
         "lock_after": record.lock_after,
         "writes": [[write.path, _entry_json(write.before), _entry_json(write.after)] for write in record.writes],
@@ -133,6 +149,7 @@ def _decode(data: dict[str, Any], folder: Path) -> Record:
         summary=data["summary"],
         folder=folder,
         undoes=data["undoes"],
+        own=tuple(int(number) for number in data["own"]),
         lock_before=data["lock_before"],
         lock_after=data["lock_after"],
         writes=tuple(

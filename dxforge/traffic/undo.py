@@ -118,8 +118,9 @@ def _reverse(
         return Write(path=write.path, before=now, after=write.before, content=content)
     if current is None or write.before is None or write.after is None:
         return write.path
-    after = read_entry(record.after(number))
-    wrote = after[1] if after is not None else content_of(write.after)
+    wrote = record.after(number)
+    if wrote is None:
+        wrote = content_of(write.after)
     if wrote is None or SYMLINK in (current[0].mode, write.before.mode, write.after.mode):
         return write.path
     merged = merge3(wrote, current[1], before, path=write.path)

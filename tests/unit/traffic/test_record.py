@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -43,11 +44,24 @@ def test_the_round_trip(tmp_path: Path) -> None:
 
 def test_slots_are_in_its_folder() -> None:
     record = moved(RECORD, Path("/x"))
-    assert [str(path) for path in (record.slot(3), record.after(3), record.tree_slot(0))] == [
+    assert [str(path) for path in (record.slot(3), record.own_file, record.tree_slot(0))] == [
         "/x/files/3",
-        "/x/after/3",
+        "/x/own",
         "/x/trees/0",
     ]
+
+
+def test_own_contents_are_found_again(tmp_path: Path) -> None:
+    contents = {0: b"first", 2: b"", 3: b"third"}
+    writes = tuple(
+        Write(path=f"f{number}", before=None, after=Entry(FILE, "a" * 40, len(contents.get(number, b"x"))))
+        for number in range(4)
+    )
+    record = dataclasses.replace(RECORD, folder=tmp_path, writes=writes, own=tuple(contents))
+    assert record.after(0) is None
+    record.own_file.write_bytes(b"".join(contents.values()))
+    assert {number: record.after(number) for number in contents} == contents
+    assert record.after(1) is None
 
 
 @given(cut=st.integers(0, len(TEXT) - 1), junk=st.binary(max_size=3))
