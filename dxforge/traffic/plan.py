@@ -136,8 +136,7 @@ class _Planner:
         self._given = given
         self._tree: Tree = given.incoming.tree if given.incoming is not None else {}
         self._old = {item.path: item for item in given.locked.pending} if given.locked is not None else {}
-        leaving = given.locked is not None and given.locked.leaving
-        self._base = {**({} if leaving else given.base_tree), **{path: item.base for path, item in self._old.items()}}
+        self._base = {**given.base_tree, **{path: item.base for path, item in self._old.items()}}
         self._deleted: set[str] = set()
         self._writes: list[Write] = []
         self._sources: dict[str, list[str]] = {}

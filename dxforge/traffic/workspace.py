@@ -132,9 +132,9 @@ class Workspace:
         )
 
     def base_tree(self, look: Look) -> Tree:
-        """The locked archive's files."""
+        """The locked archive's files; none of a package that is leaving: all but what is pending is gone."""
         locked = self.lock.packages.get(look.name)
-        if locked is None:
+        if locked is None or locked.leaving:
             return {}
         if look.index is not None and look.index.sha256 == locked.pin.sha256:
             return look.index.tree
