@@ -194,6 +194,19 @@ def test_deleting_everything_of_ours_loses_nothing_of_the_users(project: Project
     assert project.read("own.py") == b"own\n"
 
 
+def test_a_package_that_was_leaving_comes_back_elsewhere(project: Project, cache_dir: Path) -> None:
+    project.start({"m.py": lines(), "b.py": "b\n"}, {"m.py": MINE})
+    toml = (project.root / "dx.toml").read_text()
+    project.remove()
+    project.publish({"m.py": THEIRS, "b.py": "b\n"})
+    clone = project.clone()
+    forget(cache_dir)
+    (clone.root / "dx.toml").write_text(toml)
+    report = clone.install()
+    assert said(report) == {"m.py": YELLOW, "b.py": GREEN}
+    assert clone.read("m.py") == MINE.encode()
+
+
 def test_through_git(project: Project) -> None:
     """The real thing: commit, clone, and go on; the user's repository is neither read nor written by us."""
 
