@@ -119,7 +119,7 @@ def _reverse(
     if current is None or write.before is None or write.after is None:
         return write.path
     wrote = record.after(number)
-    if wrote is None:
+    if wrote is None or blob_oid(wrote) != write.after.oid:
         wrote = content_of(write.after)
     if wrote is None or SYMLINK in (current[0].mode, write.before.mode, write.after.mode):
         return write.path

@@ -173,6 +173,19 @@ def test_an_edit_stops_it_where_what_was_written_is_lost(ground: Ground) -> None
         undo_job(ground.last(), ground.root, lambda _: None)
 
 
+def test_a_damaged_copy_of_what_was_written_is_not_merged_from(tmp_path: Path) -> None:
+    (tmp_path / ".dx").mkdir()
+    (tmp_path / "m.py").write_bytes(OLD)
+    journal = Journal(tmp_path, tmp_path / ".dx", EventBus(), P)
+    write = Write(path="m.py", before=entry(OLD), after=entry(NEW), content=NEW)
+    record = journal.run(Job(command="accept", summary="", writes=(write,)), now="")
+    (tmp_path / "m.py").write_bytes(NEW.replace(b"line 15\n", b"mine\n"))
+    assert undo_job(record, tmp_path, lambda _: None).writes[0].content == OLD.replace(b"line 15\n", b"mine\n")
+    record.own_file.write_bytes(OLD)
+    with pytest.raises(UndoError):
+        undo_job(record, tmp_path, lambda _: None)
+
+
 def test_a_removed_folder_that_lost_a_file_in_the_copy_stops_it(ground: Ground) -> None:
     (ground.record.tree_slot(0) / "o.py").write_bytes(b"damaged")
     now = snapshot(ground.root)
