@@ -277,6 +277,14 @@ def test_an_exact_version_that_the_file_allows_moves_only_the_lock(tmp_path: Pat
     assert versions(project) == {"demo": "1.0"}
 
 
+def test_a_version_of_what_is_not_from_the_index(tmp_path: Path, cache_dir: Path) -> None:
+    project = Project(tmp_path, "pkg")
+    project.start({"m.py": "a\n"})
+    with pytest.raises(UsageError, match="does not come from the Python index"):
+        asyncio.run(project.manager.install_package("pkg", "1.0"))
+    assert asyncio.run(project.manager.install_package("pkg")).operation is None
+
+
 def test_undo_of_the_first_package_takes_the_file_along(tmp_path: Path, index: IndexServer) -> None:
     index.wheel("demo", "1.0", {"demo/m.py": "a\n"})
     root = tmp_path / "empty"

@@ -438,6 +438,20 @@ def test_a_chain_of_operations_each_undone_in_place(pending: Project) -> None:
     ]
 
 
+def test_going_back_to_before_an_operation(pending: Project) -> None:
+    states = [pending.whole()]
+    for step in (lambda: pending.manager.accept(PATH, "1"), lambda: pending.manager.accept(PATH, "2")):
+        step()
+        states.append(pending.whole())
+    identity = pending.manager.log()[1].id
+    pending.manager.undo(identity.lstrip("0"))
+    assert pending.whole() == states[0]
+    with pytest.raises(UndoError) as caught:
+        pending.manager.undo("99")
+    assert "99" in str(caught.value)
+    assert pending.whole() == states[0]
+
+
 def test_undo_of_a_reject_asks_again(pending: Project) -> None:
     pending.manager.reject(PATH)
     report = pending.manager.undo()

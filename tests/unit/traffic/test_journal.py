@@ -582,3 +582,43 @@ def test_without_an_exchange_in_the_kernel_two_renames_do(ground: Ground, monkey
     assert ground.tree().files == expected_after()
     ground.undo()
     assert ground.tree() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its victims")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_kill_between_the_two_renames_is_taken_back(tmp_path: Path) -> None:
+    from dxforge import files
+
+    real = os.rename
+    killed_times = 0
+    for countdown in range(40):
+        root = tmp_path / str(countdown)
+        root.mkdir()
+        ground = Ground(root)
+        before = ground.tree()
+        left = countdown
+
+        def rename(source: Path, target: Path) -> None:
+            nonlocal left
+            real(source, target)
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        child = os.fork()
+        if child == 0:
+            files._KERNEL[:] = [None, (0, 0)]
+            os.rename = rename  # type: ignore[assignment]
+            ground.run(ground.job())
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        ground.journal.recover()
+        assert not (ground.state / "interrupted").exists(), (countdown, ground.notices)
+        if not os.WIFSIGNALED(status):
+            break
+        killed_times += 1
+        if read_text(root / "dx.lock") == "before\n":
+            assert ground.tree() == before, countdown
+        else:
+            assert ground.tree().files == expected_after(), countdown
+    assert killed_times > 5
