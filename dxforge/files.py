@@ -85,7 +85,7 @@ def write_error(error: OSError, path: Path | str, what: str) -> WriteError:
     return WriteError(f"{what}: {reason}", where=str(path), hint=hint)
 
 
-def write_new(path: Path, content: bytes, mode: int = FILE) -> None:
+def write_new(path: Path | str, content: bytes, mode: int = FILE) -> None:
     """Write a file or symlink that must not exist; git's ``mode`` becomes permissions within the umask."""
     if mode == SYMLINK:
         os.symlink(os.fsdecode(content), path)
@@ -93,9 +93,9 @@ def write_new(path: Path, content: bytes, mode: int = FILE) -> None:
     permissions = 0o777 if mode == EXECUTABLE else 0o666
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), permissions)
     try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        done = os.write(descriptor, content)
+        while done < len(content):
+            done += os.write(descriptor, memoryview(content)[done:])
     finally:
         os.close(descriptor)
 
@@ -144,12 +144,12 @@ def sync_folders(folders: set[Path]) -> None:
         sync_folder(folder)
 
 
-def sync_tree(folder: Path, few: list[Path]) -> None:
+def sync_tree(folder: Path, few: list[str]) -> None:
     """Flush what was written below ``folder``: file by file while ``few`` are few, else the whole file system once."""
     if len(few) <= 64 or not hasattr(os, "sync"):
         for path in few:
-            if not path.is_symlink():
-                sync_file(path)
+            if not os.path.islink(path):
+                sync_file(Path(path))
         sync_folder(folder)
     elif not _syncfs(folder):
         os.sync()

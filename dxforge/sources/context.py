@@ -42,7 +42,7 @@ class Context:
             raise OfflineError(
                 "it is not in the cache, and the network was not to be used",
                 where=what,
-                hint="Run `dxforge install` once without --offline (and without DXFORGE_OFFLINE)",
+                hint="Run the same command once without --offline (and without DXFORGE_OFFLINE)",
             )
 
     def fetch(self, candidate: Candidate, origin: str) -> tuple[Candidate, Path]:

@@ -122,7 +122,7 @@ class NpmSource:
                 f"the cache has no version of {spec.npm} {spec.version}".rstrip()
                 + (f", only {', '.join(sorted(known))}" if known else ""),
                 where=spec.npm,
-                hint="Run `dxforge install` once without --offline (and without DXFORGE_OFFLINE)",
+                hint="Run the same command once without --offline (and without DXFORGE_OFFLINE)",
             )
         return replace(known[chosen], name=spec.name, digests=())  # checked when it was fetched
 

@@ -71,7 +71,9 @@ class PyPISource:
     @property
     def origin(self) -> str:
         """Tells this index apart in the catalogue, without keeping its address."""
-        return hashlib.sha256(strip_userinfo(self.endpoint).encode()).hexdigest()[:16]
+        # Not `endpoint`: importing pypi-simple for its own address would cost every offline install half a second.
+        address = strip_userinfo(self.endpoint) if self._context.index.pypi else ""
+        return hashlib.sha256(address.encode()).hexdigest()[:16]
 
     # -- candidates -------------------------------------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class PyPISource:
                 f"the cache has no version of {project} {specifier}".rstrip()
                 + (f", only {', '.join(sorted({str(file.version) for file in files}))}" if files else ""),
                 where=project,
-                hint="Run `dxforge install` once without --offline (and without DXFORGE_OFFLINE)",
+                hint="Run the same command once without --offline (and without DXFORGE_OFFLINE)",
             )
         selection.explain(project, specifier, files, asked)
 

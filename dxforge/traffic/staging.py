@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,13 +16,14 @@ from dxforge.files import atomic_write, sync_folder, sync_tree, write_error, wri
 from dxforge.store.tree import Entry, blob_oid
 from dxforge.traffic.record import Job, Record, encode
 
-_WRITERS = 4
-"""Creating a file waits for the file system more than for us."""
-_AHEAD = 256
-_FEW = 64
-_PROGRESS_EVERY = 200
+_WRITERS = 2
+"""More would only wait for each other: what is not the kernel's work is under one lock."""
+_BATCH = 64
+_AHEAD = 4
+"""Batches that may wait for a writer, so that memory stays bounded."""
 
-_Staged = tuple[Path, str, bytes, Entry]
+_Staged = tuple[str, str, bytes, Entry]
+"""Where it is written, the path that it is for, content, entry."""
 
 
 def stage(record: Record, job: Job, *, events: EventBus, checkpoint: Callable[[str], None]) -> int:
@@ -44,9 +46,9 @@ def stage(record: Record, job: Job, *, events: EventBus, checkpoint: Callable[[s
     try:
         (record.folder / "files").mkdir(parents=True)
         streamed = _slots(record, job)
-        _make_folders(record.folder, {slot.parent for slot, _ in streamed.values()})
+        _make_folders(record.folder, {slot.rpartition("/")[0] for slot, _ in streamed.values()})
         synced = _write_all(_contents(record, job, streamed), events, total=len(streamed))
-        _keep_own(record, job)
+        synced += _keep_own(record, job)
         checkpoint("staged")
         sync_tree(record.folder, synced)
         staged_ns = time.time_ns()
@@ -58,56 +60,61 @@ def stage(record: Record, job: Job, *, events: EventBus, checkpoint: Callable[[s
     return staged_ns
 
 
-def _slots(record: Record, job: Job) -> dict[str, tuple[Path, Entry]]:
+def _slots(record: Record, job: Job) -> dict[str, tuple[str, Entry]]:
     """Where each content goes that the job's stream brings, by its path from the project's root."""
-    slots: dict[str, tuple[Path, Entry]] = {}
+    slots: dict[str, tuple[str, Entry]] = {}
     for number, write in enumerate(job.writes):
         if write.after is not None and write.content is None:
-            slots[write.path] = record.slot(number), write.after
+            slots[write.path] = record.slot(number).as_posix(), write.after
     for number, tree in enumerate(job.trees):
         if tree.created:
-            slot = record.tree_slot(number)
-            slots.update({f"{tree.path}/{path}": (slot / path, entry) for path, entry in tree.files.items()})
+            slot = record.tree_slot(number).as_posix()
+            slots.update({f"{tree.path}/{path}": (f"{slot}/{path}", entry) for path, entry in tree.files.items()})
     return slots
 
 
-def _make_folders(top: Path, folders: set[Path]) -> None:
-    wanted = {top / "trees"}
+def _make_folders(top: Path, folders: set[str]) -> None:
+    known = {top.as_posix(), (top / "files").as_posix()}
+    wanted = {(top / "trees").as_posix()}
     for folder in folders:
-        while folder != top and folder not in wanted:
+        while folder not in known and folder not in wanted:
             wanted.add(folder)
-            folder = folder.parent  # noqa: PLW2901
+            folder = folder.rpartition("/")[0]  # noqa: PLW2901
     for folder in sorted(wanted):
-        folder.mkdir(exist_ok=True)
+        os.mkdir(folder)
 
 
-def _contents(record: Record, job: Job, streamed: dict[str, tuple[Path, Entry]]) -> Iterator[_Staged]:
+def _contents(record: Record, job: Job, streamed: dict[str, tuple[str, Entry]]) -> Iterator[_Staged]:
     for number, write in enumerate(job.writes):
         if write.after is not None and write.content is not None:
-            yield record.slot(number), write.path, write.content, write.after
+            if blob_oid(write.content) != write.after.oid:
+                raise _other_content(write.path)
+            yield record.slot(number).as_posix(), write.path, write.content, write.after
     missing = dict(streamed)
-    for path, content in job.contents():
+    for path, content in job.contents():  # each checked by the package that it comes from
         slot, entry = missing.pop(path)
         yield slot, path, content, entry
     if missing:
         raise ApplyError("its content did not come", where=next(iter(missing)), hint="Run the command again")
 
 
-def _write_all(contents: Iterable[_Staged], events: EventBus, *, total: int) -> list[Path]:
+def _write_all(contents: Iterable[_Staged], events: EventBus, *, total: int) -> list[str]:
     """Write what comes, in several threads where it is much; returns what was written."""
-    written: list[Path] = []
+    written: list[str] = []
     waiting: deque[Future[None]] = deque()
+    batch: list[_Staged] = []
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="dxforge-write") as pool:
         for item in contents:
-            if total <= _FEW:
-                _write_one(*item)
-            else:
-                waiting.append(pool.submit(_write_one, *item))
-                if len(waiting) > _AHEAD:
-                    waiting.popleft().result()
             written.append(item[0])
-            if len(written) % _PROGRESS_EVERY == 0:
+            batch.append(item)
+            if len(batch) < _BATCH:
+                continue
+            waiting.append(pool.submit(_write_batch, batch))
+            batch = []
+            if len(waiting) > _AHEAD:
+                waiting.popleft().result()
                 events.emit(Progress(phase="apply", done=min(len(written), total), total=total))
+        _write_batch(batch)
         for future in waiting:
             future.result()
     if total:
@@ -115,18 +122,25 @@ def _write_all(contents: Iterable[_Staged], events: EventBus, *, total: int) -> 
     return written
 
 
-def _write_one(slot: Path, path: str, content: bytes, entry: Entry) -> None:
-    if len(content) != entry.size or blob_oid(content) != entry.oid:
-        raise ApplyError("its content is not what the plan says", where=path, hint="Run the command again")
-    try:
-        write_new(slot, content, entry.mode)
-    except OSError as error:
-        raise write_error(error, path, "cannot be written") from error
+def _write_batch(batch: list[_Staged]) -> None:
+    for slot, path, content, entry in batch:
+        if len(content) != entry.size:
+            raise _other_content(path)
+        try:
+            write_new(slot, content, entry.mode)
+        except OSError as error:
+            raise write_error(error, path, "cannot be written") from error
 
 
-def _keep_own(record: Record, job: Job) -> None:
+def _other_content(path: str) -> ApplyError:
+    return ApplyError("its content is not what the plan says", where=path, hint="Run the command again")
+
+
+def _keep_own(record: Record, job: Job) -> list[str]:
     """Copies, for undo, of contents that no archive has: what is in the tree by then may have been edited further."""
     own = [write.content for write in job.writes if write.content is not None]
-    if own:
-        with record.own_file.open("wb") as stream:
-            stream.writelines(own)
+    if not own:
+        return []
+    with record.own_file.open("wb") as stream:
+        stream.writelines(own)
+    return [str(record.own_file)]
