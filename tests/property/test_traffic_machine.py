@@ -381,7 +381,7 @@ class Machine(RuleBasedStateMachine):
             "undo": manager.undo,
             "remove": self.project.remove,
         }
-        before, lock = self.project.whole(), self.project.lock_text()
+        before, lock, log = self.project.whole(), self.project.lock_text(), manager.log()
         self.ledger |= self.mine()
         killed = killed_at(at, work[what])
         event(f"killed: {killed}")
@@ -392,8 +392,8 @@ class Machine(RuleBasedStateMachine):
             asyncio.run(TrafficManager(self.project.root).recover())
         assert not list((self.project.root / ".dx").glob("journal/*"))
         assert not (self.project.root / ".dx" / "interrupted").exists()
-        if self.project.lock_text() == lock and what in ("install", "remove"):
-            assert self.project.whole().files == before.files or what == "install"
+        if self.project.manager.log() == log:  # taken back: wholly as before
+            assert (self.project.whole().files, self.project.lock_text()) == (before.files, lock)
         self.before = None
         self.check_ledger()
         if b"upstream" not in (self.project.root / "dx.toml").read_bytes():
