@@ -22,7 +22,6 @@ _WORD = re.compile(rb"\w+")
 _APART_WORDS = 2
 """Edits of one line need this many unchanged words between them: closer ones are likely about the same thing."""
 _MOST_TOKENS = 2000
-_MOST_REGIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,32 @@ class Edit:
     new: tuple[bytes, ...]
 
 
-def merge_finely(
-    base: bytes, local: bytes, incoming: bytes, *, path: str, taken: bool = False
-) -> tuple[bytes, str] | None:
-    """The merged content and how it was possible; None where edits overlap.
+def agreed_base(base: bytes, local: bytes, incoming: bytes) -> bytes:
+    """The base with those incoming edits made that the local side has already, because the user took them.
 
-    ``taken``: some of the incoming edits are in the local side already, because the user took them. Where one of them
-    touches an edit of the user's, the two look like one edit; lines that both sides have alike tell them apart.
+    Without that, a taken edit right beside an edit of the user's would look like one edit of his.
     """
+    away = list(find_edits(incoming, local))
+    old, new, mine = split_lines(base), split_lines(incoming), split_lines(local)
+
+    def there(start: int, end: int, first: int, last: int) -> bool:
+        """Whether local has the edit: its new lines untouched, or the lines that it deletes gone from their place."""
+        if first < last:
+            return not any(a < last and first < b for a, b, _, _ in away)
+        gone = b"".join(old[start:end])
+        return not any(a <= first <= b and gone in b"".join(mine[c:d]) for a, b, c, d in away)
+
+    result: list[bytes] = []
+    position = 0
+    for start, end, first, last in find_edits(base, incoming):
+        result += old[position:start]
+        result += new[first:last] if there(start, end, first, last) else old[start:end]
+        position = end
+    return b"".join([*result, *old[position:]])
+
+
+def merge_finely(base: bytes, local: bytes, incoming: bytes, *, path: str) -> tuple[bytes, str] | None:
+    """The merged content and how it was possible; None where edits overlap."""
     base_lines = split_lines(base)
     mine, theirs = _line_edits(base, local), _line_edits(base, incoming)
     result: list[bytes] = []
@@ -53,13 +70,10 @@ def merge_finely(
         result += base_lines[position:start]
         segment = base_lines[start:end]
         left, right = _applied(segment, ours, start), _applied(segment, yours, start)
-        agreed = _merge_agreed(segment, left, right) if taken and ours and yours else None
         if left == right or not yours:
             result += left
         elif not ours:
             result += right
-        elif agreed is not None:
-            result += agreed
         else:
             merged = _merge_tokens(b"".join(segment), b"".join(left), b"".join(right))
             if merged is None:
@@ -112,47 +126,6 @@ def _applied(segment: Sequence[bytes], edits: Sequence[Edit], offset: int) -> li
         result += edit.new
         position = edit.end - offset
     return [*result, *segment[position:]]
-
-
-def _merge_agreed(base: Sequence[bytes], left: Sequence[bytes], right: Sequence[bytes]) -> list[bytes] | None:
-    """Merge where each difference between the sides is an edit of one of them; what they have alike is agreed upon.
-
-    Lines that are alike stand for as many lines of the base as fit, preferably for their own number.
-    """
-    regions: list[tuple[Sequence[bytes], Sequence[bytes]]] = [((), ())]
-    for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        if (tag == "equal") != (len(regions) % 2 == 0):
-            regions.append(((), ()))
-        regions.append((left[a:b], right[c:d]))
-    if len(regions) > _MOST_REGIONS or len(regions) * len(base) > _MOST_TOKENS:
-        return None
-    dead: set[tuple[int, int]] = set()
-
-    def solve(index: int, position: int) -> list[bytes] | None:
-        if index == len(regions):
-            return [] if position == len(base) else None
-        if (index, position) in dead:
-            return None
-        ours, yours = regions[index]
-        steps: list[tuple[int, Sequence[bytes]]]
-        if index % 2 == 0:  # alike
-            counts = sorted(range(len(base) - position + 1), key=lambda count: abs(count - len(ours)))
-            steps = [(count, ours) for count in counts]
-        else:
-            pairs = ((yours, ours), (ours, yours))
-            steps = [
-                (len(same), other) for same, other in pairs if list(base[position : position + len(same)]) == list(same)
-            ]
-        for count, lines in steps:
-            rest = solve(index + 1, position + count)
-            if rest is not None:
-                return [*lines, *rest]
-        dead.add((index, position))
-        return None
-
-    if len(regions) % 2 == 0:
-        regions.append(((), ()))
-    return solve(0, 0)
 
 
 def _merge_tokens(base: bytes, local: bytes, incoming: bytes) -> bytes | None:

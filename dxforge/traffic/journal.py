@@ -13,6 +13,7 @@ folder from ``journal`` to ``operations``. Before it, recovery puts every slot b
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -96,6 +97,8 @@ class Journal:
             lock_before=job.lock_before,
             lock_after=job.lock_after,
             undoes=job.undoes,
+            made=self._missing_folders(job),
+            folders=job.folders,
             own=tuple(number for number, write in enumerate(job.writes) if write.content is not None),
         )
         self._refuse_read_only(record)
@@ -149,8 +152,8 @@ class Journal:
             if not tree.created:
                 self._guarded(tree.path, self._displace_tree, record.tree_slot(number), tree)
                 self.checkpoint(f"removed tree {number}")
-        self._prune(write.path for _, write in writes if write.after is None)
-        self._prune(tree.path for tree in record.trees if not tree.created)
+        gone = [write.path for _, write in writes if write.after is None]
+        self._prune([*gone, *(tree.path for tree in record.trees if not tree.created)], record.folders)
         for number, write in writes:
             if write.after is None:
                 continue
@@ -267,7 +270,8 @@ class Journal:
 
     def _roll_back(self, record: Record) -> list[str]:
         """Undo what was performed; returns a line for each file that could not be put back."""
-        problems = RollBack(record=record, root=self.root, prune=self._prune).run()
+        prune = functools.partial(self._prune, only=record.made)
+        problems = RollBack(record=record, root=self.root, prune=prune).run()
         drop_bytecode(self.root / write.path for write in record.writes)
         return problems
 
@@ -322,13 +326,36 @@ class Journal:
     def _target(self, path: str) -> Path:
         return safe_join(self.root, path)
 
-    def _prune(self, paths: Iterable[str]) -> None:
-        """Remove the folders above ``paths`` that are empty but for compiled leftovers, up to the packages' folder."""
-        stop = self.root / self.packages_dir
-        for folder in sorted({self.root / path for path in paths}, reverse=True):
-            parent = folder.parent
-            while parent != stop and stop in parent.parents and remove_if_empty(parent):
-                parent = parent.parent
+    def _missing_folders(self, job: Job) -> frozenset[str]:
+        """The folders that the job's new files need and that are not there."""
+        missing: set[str] = set()
+        created = [write.path for write in job.writes if write.before is None]
+        for path in (*created, *(tree.path for tree in job.trees if tree.created)):
+            folder = path.rpartition("/")[0]
+            # A file or symlink there is on its way out: the folder comes in its place.
+            while folder and folder not in missing and not _is_folder(self.root / folder):
+                missing.add(folder)
+                folder = folder.rpartition("/")[0]
+        return frozenset(missing)
+
+    def _prune(self, paths: Iterable[str], only: frozenset[str] | None) -> None:
+        """Remove the folders above ``paths`` that are empty but for compiled leftovers.
+
+        Args:
+            paths: what is gone, from the root.
+            only: the folders that may go; None: any below the packages' folder.
+        """
+        below = f"{self.packages_dir}/"
+        for path in sorted(set(paths), reverse=True):
+            folder = path.rpartition("/")[0]
+            while folder and (folder.startswith(below) if only is None else folder in only):
+                if not remove_if_empty(self.root / folder):
+                    break
+                folder = folder.rpartition("/")[0]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def read_text(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dxforge.traffic.finer import merge_finely
+from dxforge.traffic.finer import agreed_base, merge_finely
 
 if TYPE_CHECKING:
     import pygit2
@@ -44,6 +44,10 @@ class Sides:
     def map(self, change: Callable[[bytes], bytes]) -> Sides:
         """The same with every content changed."""
         return Sides(change(self.base), change(self.local), change(self.incoming), self.taken)
+
+    def agreed(self) -> Sides:
+        """The same, with what was taken made a part of the base."""
+        return Sides(agreed_base(self.base, self.local, self.incoming), self.local, self.incoming)
 
 
 def is_binary(content: bytes) -> bool:
@@ -99,10 +103,11 @@ def merge_many(files: Mapping[str, Sides]) -> dict[str, MergeResult]:
 
 def _merge_texts(texts: Mapping[str, Sides]) -> dict[str, MergeResult]:
     """Line merge by libgit2; what conflicts is looked at more finely."""
+    texts = {path: sides.agreed() if sides.taken else sides for path, sides in texts.items()}
     results = _merge_in_parallel(texts)
     for path, sides in texts.items():
         if not results[path].clean:
-            finer = merge_finely(sides.base, sides.local, sides.incoming, path=path, taken=sides.taken)
+            finer = merge_finely(sides.base, sides.local, sides.incoming, path=path)
             if finer is not None:
                 results[path] = MergeResult(clean=True, content=finer[0], how=finer[1])
     return results

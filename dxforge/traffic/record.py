@@ -50,6 +50,8 @@ class Job:
     lock_after: str | None = None
     contents: Callable[[], Iterable[tuple[str, bytes]]] = tuple
     undoes: str | None = None
+    folders: frozenset[str] | None = None
+    """The only folders that may go when they become empty; None: any below the packages' folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,9 @@ class Record:
     lock_before: str | None = None
     lock_after: str | None = None
     undoes: str | None = None
+    made: frozenset[str] = frozenset()
+    """The folders that were not there before."""
+    folders: frozenset[str] | None = None
     own: tuple[int, ...] = ()
     """The writes whose contents no archive has; copies lie one after the other in ``own``, for undo."""
 
@@ -113,6 +118,8 @@ def encode(record: Record) -> dict[str, Any]:
         "command": record.command,
         "summary": record.summary,
         "undoes": record.undoes,
+        "made": sorted(record.made),
+        "folders": None if record.folders is None else sorted(record.folders),
         "own": list(record.own),
         "lock_before": record.lock_before,
         "lock_after": record.lock_after,
@@ -149,6 +156,8 @@ def _decode(data: dict[str, Any], folder: Path) -> Record:
         summary=data["summary"],
         folder=folder,
         undoes=data["undoes"],
+        made=frozenset(data["made"]),
+        folders=None if data["folders"] is None else frozenset(data["folders"]),
         own=tuple(int(number) for number in data["own"]),
         lock_before=data["lock_before"],
         lock_after=data["lock_after"],

@@ -68,6 +68,7 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
         lock_after=record.lock_before,
         contents=contents,
         undoes=record.id,
+        folders=record.made,
     )
 
 

@@ -127,7 +127,7 @@ def test_offline_what_was_ever_fetched_can_be_chosen(index: IndexServer, given: 
     other.toml = 'demo = ">2"\n'
     with pytest.raises(OfflineError, match=r"no version of demo >2, only 1\.0, 2\.0") as caught:
         other.resolve(offline=True)
-    assert "dxforge install" in caught.value.hint
+    assert "the same command" in caught.value.hint
     other.toml = 'never = ""\n'
     with pytest.raises(OfflineError, match="never"):
         other.resolve(offline=True)

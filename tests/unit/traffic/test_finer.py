@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxforge.traffic.finer import ADJACENT, SAME_LINE, merge_finely
-from dxforge.traffic.merge import merge3
+from dxforge.traffic.finer import ADJACENT, SAME_LINE, agreed_base, merge_finely
+from dxforge.traffic.merge import Sides, merge3, merge_many
 
 
 def test_neighbouring_lines() -> None:
@@ -58,21 +58,23 @@ def test_a_merge_that_no_longer_parses_is_refused() -> None:
 )
 def test_what_was_taken_already_is_told_from_what_is_mine(base: str, mine: str, theirs: str, merged: str) -> None:
     sides = [text.replace(" ", "\n").encode() + b"\n" for text in (base, mine, theirs)]
-    result = merge_finely(*sides, path="m.txt", taken=True)
-    assert result is not None
-    assert result[0] == merged.replace(" ", "\n").encode() + b"\n"
+    result = merge_many({"m.txt": Sides(*sides, taken=True)})["m.txt"]
+    assert result.clean
+    assert result.content == merged.replace(" ", "\n").encode() + b"\n"
 
 
 def test_what_was_taken_does_not_hide_a_conflict() -> None:
-    assert merge_finely(b"a\nb\nc\n", b"MINE\nB\nc\n", b"THEIRS\nB\nc\n", path="m.txt", taken=True) is None
-    assert merge_finely(b"a\nb\nc\n", b"MINE\nc\n", b"b2\nc\n", path="m.txt", taken=True) is None
+    for sides in (
+        (b"a\nb\nc\n", b"MINE\nB\nc\n", b"THEIRS\nB\nc\n"),
+        (b"a\nb\nc\n", b"MINE\nc\n", b"b2\nc\n"),
+    ):
+        assert not merge_many({"m.txt": Sides(*sides, taken=True)})["m.txt"].clean
 
 
-def test_very_long_edits_are_not_searched_for_ever() -> None:
-    base = b"".join(b"%d\n" % number for number in range(3000))
-    mine = b"".join(b"%d mine\n" % number for number in range(3000))
-    theirs = b"".join(b"%d %s\n" % (number, b"mine" if number % 2 else b"") for number in range(3000))
-    assert merge_finely(base, mine, theirs, path="m.txt", taken=True) is None
+def test_what_was_not_taken_is_still_proposed() -> None:
+    base, mine, theirs = b"a\nb\nc\nd\n", b"MINE\nb\nd\n", b"a\nB\nc\nD\n"
+    assert agreed_base(base, mine, theirs) == base
+    assert merge_many({"m.txt": Sides(base, mine, theirs, taken=True)})["m.txt"].content == b"MINE\nB\nD\n"
 
 
 WORDS = st.integers(6, 24)
