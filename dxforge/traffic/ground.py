@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dxforge.traffic.workspace import Indexes, Workspace
 
 T = TypeVar("T")
+_WAKE_S = 0.2
 
 
 class Ground:
@@ -190,13 +191,15 @@ class Ground:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(None, functools.partial(_run, work, check))
         try:
-            outcome = await asyncio.shield(future)
+            # In pieces: a signal that lands just before the loop goes to sleep is only seen when it wakes again.
+            while not future.done():
+                await asyncio.wait([future], timeout=_WAKE_S)
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait([future])
             future.exception()  # taken note of, or the loop complains about it when it is closed
             raise
-        return outcome
+        return future.result()
 
 
 def _pins(lock: Lock) -> dict[str, Pin]:
