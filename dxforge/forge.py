@@ -38,11 +38,7 @@ class DxForge:
         return forge
 
     async def open(self) -> None:
-        """Take back what a killed process may have left half-done in the project.
-
-        Raises:
-            ProjectBusyError: another process has been working on the project for too long.
-        """
+        """Take back what a killed process may have left half-done; a project that someone works on is left alone."""
         await self.traffic_manager.recover()
 
     async def close(self) -> None:

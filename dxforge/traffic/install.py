@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dxforge.config.model import OnYellow
@@ -46,7 +46,7 @@ class Plan:
     current: tuple[PackageChange, ...] = ()
     """Packages that need nothing."""
     config_write: Write | None = None
-    pins: tuple[Pin, ...] = field(default=())
+    offline: bool = False
     elsewhere: tuple[Change, ...] = ()
     """What awaits a decision in packages that this plan leaves alone."""
 
@@ -177,7 +177,7 @@ def plan_install(
         looks=tuple(looks),
         current=tuple(current),
         config_write=config_write,
-        pins=tuple(pin for package in new_lock.packages.values() for pin in (package.pin, *package.former)),
+        offline=options.offline,
     )
     if on_yellow == "fail" and plan.pending:
         first = plan.pending[0]

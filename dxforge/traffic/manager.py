@@ -259,7 +259,7 @@ class TrafficManager:
         check()
         journal = self._ground.journal()
         record = journal.run(plan.job(), now=_now()) if plan.writes else None
-        workspace = self._ground.workspace(lock_text=plan.lock_after)
+        workspace = self._ground.workspace(lock_text=plan.lock_after, offline=plan.offline)
         with self._ground.after_commit():
             for look, package in zip(plan.looks, plan.packages, strict=True):
                 if package.incoming is None:
