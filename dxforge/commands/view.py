@@ -5,7 +5,6 @@ Every string in here is raw; the three renderers escape each span on its way out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -90,16 +89,6 @@ def line(*parts: str | Span) -> Line:
     """A line of spans and plain strings; empty strings vanish."""
     spans = (part if isinstance(part, Span) else Span(part) for part in parts)
     return tuple(span for span in spans if span.text)
-
-
-def joined(lines: Sequence[Line], separator: str) -> Line:
-    """Several lines as one."""
-    spans: list[Span] = []
-    for number, part in enumerate(lines):
-        if number:
-            spans.append(Span(separator))
-        spans.extend(part)
-    return tuple(spans)
 
 
 def diff_style(text: str) -> Style:

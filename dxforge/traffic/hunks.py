@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from dxforge.store.tree import blob_oid
+
 _CONTEXT_LINES = 3
 _JOINED_BY_LINES = 1
 """Changes with at most this many unchanged lines between them are one hunk."""
@@ -131,12 +133,27 @@ def syntax_problem(path: str, content: bytes) -> str:
     """Why ``content`` would not compile as Python ("" where it would, or is no ``.py`` file)."""
     if not path.endswith(".py"):
         return ""
+    # A proposal is asked about when it is listed, decided on and reported: compile it once.
+    oid = blob_oid(content)
+    problem = _compiled.get(oid)
+    if problem is None:
+        if len(_compiled) >= _REMEMBERED:
+            _compiled.clear()
+        problem = _compiled[oid] = _compile(content)
+    return problem
+
+
+_REMEMBERED = 10_000
+_compiled: dict[str, str] = {}
+
+
+def _compile(content: bytes) -> str:
     import warnings
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(content, path, "exec", dont_inherit=True, optimize=2)
+            compile(content, "<merge>", "exec", dont_inherit=True, optimize=2)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
     except (ValueError, RecursionError, MemoryError) as error:

@@ -167,7 +167,7 @@ def plan_install(
         new_lock = new_lock.with_package(name, decided.locked)
     _check_locked(lock, new_lock, options)
     lock_after = dumps(new_lock)
-    if lock_after is not None and lock_text is not None and dumps(lock) == lock_after:
+    if lock_after is not None and lock_text not in (None, lock_after) and dumps(lock) == lock_after:
         lock_after = lock_text  # the same but for its spelling: leave the file alone
     plan = Plan(
         command=command,
