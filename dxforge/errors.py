@@ -23,7 +23,18 @@
     │   ├── NotPendingError         nothing pending there
     │   ├── StaleHunkError          that hunk is no longer there
     │   └── UndecidedError          on_yellow = "fail", and something is pending
-    └── UndoError                   nothing to undo, or a later edit is in the way
+    ├── UndoError                   nothing to undo, or a later edit is in the way
+    ├── ToolError                   a tool of the project
+    │   ├── UnknownToolError        no tool of that name
+    │   ├── ToolDefinitionError     registered twice, unknown dependency, cycle, no such binary
+    │   ├── ToolStartError          it could not be started, or did not become ready
+    │   │   └── PortTakenError      another process has its port
+    │   ├── ToolStopError           something of it is still there after it was killed
+    │   └── ToolTimeoutError        it was executed and did not end in time
+    └── BuildError                  the build
+        ├── BuildPlanError          steps that cannot be a graph: overlapping outputs, a cycle
+        ├── BuildPendingError       a step reads files that await a decision
+        └── BuildFailedError        a step failed
 
 Errors carry fields and never print. Foreign errors (OSError, requests, pygit2, ...) are wrapped where they
 enter, with the original as ``__cause__``.
@@ -166,3 +177,94 @@ class UndecidedError(ReviewError):
 
 class UndoError(DxForgeError):
     """There is nothing to undo, or a later edit stands in the way."""
+
+
+class ToolError(DxForgeError):
+    """Something about one tool; ``tool`` is its name."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", tool: str = "") -> None:
+        super().__init__(what, where=where or (f"tool {tool}" if tool else ""), hint=hint)
+        self.tool = tool
+
+
+class UnknownToolError(ToolError):
+    """No tool of that name is registered or in ``dx.toml``."""
+
+
+class ToolDefinitionError(ToolError):
+    """A definition that cannot be: duplicate name, unknown dependency, cycle, missing or non-executable binary."""
+
+
+class ToolStartError(ToolError):
+    """A tool could not be started, or did not become ready.
+
+    ``log_tail`` are its last lines of output, ``exit_code`` its exit status (-N: signal N; None: it did not exit).
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        hint: str = "",
+        tool: str = "",
+        log_tail: tuple[str, ...] = (),
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint, tool=tool)
+        self.log_tail = log_tail
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return (
+            "\n".join([text, "Its last output:", *(f"    {line}" for line in self.log_tail)]) if self.log_tail else text
+        )
+
+
+class PortTakenError(ToolStartError):
+    """The port that the tool is to listen on is taken; ``pid`` holds it, where that can be known."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", tool: str = "", pid: int | None = None) -> None:
+        super().__init__(what, where=where, hint=hint, tool=tool)
+        self.pid = pid
+
+
+class ToolStopError(ToolError):
+    """A process of the tool is still there after it was killed; ``pids`` are those left."""
+
+    def __init__(
+        self, what: str, *, where: str = "", hint: str = "", tool: str = "", pids: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(what, where=where, hint=hint, tool=tool)
+        self.pids = pids
+
+
+class ToolTimeoutError(ToolError):
+    """A tool was executed and did not end in time; it was killed. ``log_tail`` are its last lines of output."""
+
+    def __init__(
+        self, what: str, *, where: str = "", hint: str = "", tool: str = "", log_tail: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, where=where, hint=hint, tool=tool)
+        self.log_tail = log_tail
+
+
+class BuildError(DxForgeError):
+    """The build could not be planned, or did not succeed."""
+
+
+class BuildPlanError(BuildError):
+    """The steps cannot be a graph: overlapping outputs, a cycle, an unknown tool."""
+
+
+class BuildPendingError(BuildError):
+    """A step reads files of a package that await a decision; ``paths`` are those."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", paths: tuple[str, ...] = ()) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.paths = paths
+
+
+class BuildFailedError(BuildError):
+    """A step failed; the report has its output."""

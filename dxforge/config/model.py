@@ -140,6 +140,8 @@ class ToolConfig:
     """Of the long-running form only (contract)."""
     env: tuple[tuple[str, str], ...] = ()
     """Names and values, in the order of the file."""
+    pass_env: tuple[str, ...] = ()
+    """Names of variables that are taken over from dxforge's own environment, e.g. tokens; never written down."""
     cwd: str = ""
     priority: int = 0
     dependencies: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_args
 
 from dxforge.config.model import (
@@ -16,6 +17,7 @@ from dxforge.config.model import (
     ToolConfig,
 )
 from dxforge.config.packages import check_inside, check_names, check_url
+from dxforge.config.secrets import refuse_secrets
 from dxforge.config.table import At, Table, check_table, check_text, show
 
 MAX_SECONDS = 86_400.0
@@ -26,8 +28,8 @@ _ON_OWNER_EXIT: tuple[OnOwnerExit, ...] = get_args(OnOwnerExit)
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2")
 _HEALTH_KINDS = ("http", "tcp", "exec", "log")
 _TOOL_KEYS = (
-    "binary_path", "args", "env", "cwd", "priority", "dependencies", "health", "restart", "stop", "watch", "inputs",
-    "outputs", "on_owner_exit",
+    "binary_path", "args", "env", "pass_env", "cwd", "priority", "dependencies", "health", "restart", "stop", "watch",
+    "inputs", "outputs", "on_owner_exit",
 )  # fmt: skip
 
 
@@ -42,12 +44,27 @@ def decode_tools(value: object, at: At) -> tuple[ToolConfig, ...]:
     return tuple(_tool(name, Table(entry, at / name, _TOOL_KEYS)) for name, entry in table.items())
 
 
+def decode_tool(name: str, entry: Mapping[str, object]) -> ToolConfig:
+    """A tool that was described in Python, by the keys of ``[tools.<name>]``.
+
+    Raises:
+        ConfigError: a name or a value that cannot be.
+    """
+    at = At(where="DxToolDefinition", path=("tools",))
+    if not isinstance(name, str):
+        raise at.wrong_type(name, "a text for the name")
+    check_names({name: entry}, at)
+    refuse_secrets({"tools": {name: entry}}, At(where=at.where))
+    return _tool(name, Table(entry, at / name, _TOOL_KEYS))
+
+
 def _tool(name: str, table: Table) -> ToolConfig:
     return ToolConfig(
         name=name,
         binary_path=table.text("binary_path"),
         args=table.texts("args", empty=True, lines=True),
         env=_env(table.value("env"), table.at / "env"),
+        pass_env=_variables(table),
         cwd=table.text("cwd", "", empty=True),
         priority=table.whole("priority", 0, low=-MAX_COUNT, high=MAX_COUNT),
         dependencies=table.texts("dependencies"),
@@ -64,10 +81,21 @@ def _tool(name: str, table: Table) -> ToolConfig:
 def _env(value: object, at: At) -> tuple[tuple[str, str], ...]:
     pairs = []
     for name, entry in check_table(value, at).items():
-        if "=" in name or not name.isprintable() or not name.strip():
-            raise (at / name).error(f"{show(name)} cannot name an environment variable", hint="Use letters and '_'")
+        _check_variable(name, at / name)
         pairs.append((name, check_text(entry, at / name, empty=True, lines=True)))
     return tuple(pairs)
+
+
+def _variables(table: Table) -> tuple[str, ...]:
+    names = table.texts("pass_env")
+    for index, name in enumerate(names):
+        _check_variable(name, table.at / "pass_env" / index)
+    return names
+
+
+def _check_variable(name: str, at: At) -> None:
+    if "=" in name or not name.isprintable() or not name.strip():
+        raise at.error(f"{show(name)} cannot name an environment variable", hint="Use letters and '_'")
 
 
 def _outputs(table: Table) -> tuple[str, ...]:
