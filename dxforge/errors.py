@@ -31,6 +31,7 @@
     │   │   └── PortTakenError      another process has its port
     │   ├── ToolStopError           something of it is still there after it was killed
     │   └── ToolTimeoutError        it was executed and did not end in time
+    ├── WatchError                  files cannot be watched (any longer)
     └── BuildError                  the build
         ├── BuildPlanError          steps that cannot be a graph: overlapping outputs, a cycle
         ├── BuildPendingError       a step reads files that await a decision
@@ -248,6 +249,10 @@ class ToolTimeoutError(ToolError):
     ) -> None:
         super().__init__(what, where=where, hint=hint, tool=tool)
         self.log_tail = log_tail
+
+
+class WatchError(DxForgeError):
+    """Files cannot be watched, or no longer: the folder is gone."""
 
 
 class BuildError(DxForgeError):

@@ -1,0 +1,1 @@
+"""Files that change: which are meant, what changed, and when re-running has become a loop."""

@@ -1,0 +1,44 @@
+"""Which files a list of globs means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_WILD = frozenset("*?[")
+
+
+class Globs:
+    """Which files a list of globs means; paths are from the project's root, with ``/``.
+
+    ``*`` and ``?`` stay within one name, ``**`` is any number of folders, ``[...]`` one character of a set. A glob that
+    names a folder means everything below it.
+
+    Args:
+        globs: as in ``dx.toml``.
+        leave_out: files and folders (paths, no globs) that are not meant although a glob matches them.
+    """
+
+    def __init__(self, globs: Sequence[str], *, leave_out: Sequence[str] = ()) -> None:
+        from pathspec import GitIgnoreSpec
+
+        clean = [_clean(glob) for glob in globs]
+        # Anchored, a pattern of git's means just what is promised above.
+        self._spec = GitIgnoreSpec.from_lines(f"/{glob or '**'}" for glob in clean)
+        self._leave_out = tuple(f"{_clean(path)}/" for path in leave_out)
+        self.bases = frozenset(_literal(glob) for glob in clean)
+        """What each glob spells before its first wildcard: the folder that it starts from, or the path that it is."""
+
+    def match(self, path: str) -> bool:
+        """Whether the file at ``path`` is meant."""
+        return not f"{path}/".startswith(self._leave_out) and self._spec.match_file(path)
+
+
+def _clean(path: str) -> str:
+    path = path.removeprefix("./").rstrip("/")
+    return "" if path == "." else path
+
+
+def _literal(glob: str) -> str:
+    parts = glob.split("/")
+    count = next((index for index, part in enumerate(parts) if _WILD & set(part)), len(parts))
+    return "/".join(parts[:count])
