@@ -11,7 +11,7 @@ class Globs:
     """Which files a list of globs means; paths are from the project's root, with ``/``.
 
     ``*`` and ``?`` stay within one name, ``**`` is any number of folders, ``[...]`` one character of a set. A glob that
-    names a folder means everything below it.
+    names a folder means everything below it. A leading ``!`` takes out again; the last glob that matches decides.
 
     Args:
         globs: as in ``dx.toml``.
@@ -21,11 +21,11 @@ class Globs:
     def __init__(self, globs: Sequence[str], *, leave_out: Sequence[str] = ()) -> None:
         from pathspec import GitIgnoreSpec
 
-        clean = [_clean(glob) for glob in globs]
+        clean = [("!" if glob.startswith("!") else "", _clean(glob.removeprefix("!"))) for glob in globs]
         # Anchored, a pattern of git's means just what is promised above.
-        self._spec = GitIgnoreSpec.from_lines(f"/{glob or '**'}" for glob in clean)
+        self._spec = GitIgnoreSpec.from_lines(f"{sign}/{glob or '**'}" for sign, glob in clean)
         self._leave_out = tuple(f"{_clean(path)}/" for path in leave_out)
-        self.bases = frozenset(_literal(glob) for glob in clean)
+        self.bases = frozenset(_literal(glob) for sign, glob in clean if not sign)
         """What each glob spells before its first wildcard: the folder that it starts from, or the path that it is."""
 
     def match(self, path: str) -> bool:

@@ -25,13 +25,14 @@ _LEFT_OUT = frozenset((".git", ".hg", ".svn", ".dx", "__pycache__", ".ipynb_chec
 # What editors and systems write beside the files that are meant.
 _TEMPORARY = ("*.py[co]", "*~", ".#*", "*.sw[a-z]", "4913", "*___jb_???___", ".~lock.*#", ".DS_Store")
 # A file's times are those of the clock's last tick, up to 10 ms ago: within a tick two writes look like one.
-_TICK_NS = 50_000_000
+_TICK_NS = 10_000_000
 
 
 class _Folder(NamedTuple):
     """A folder to look into, with what was found on the way to it."""
 
     path: str
+    inode: int
     specs: tuple[str, ...]
     """Where the .gitignore files lie that count here."""
     same: bool
@@ -82,17 +83,22 @@ class Looks:
         try:
             inode = os.stat(self._root).st_ino
         except OSError as error:
-            raise WatchError(
-                "the folder to watch is not there", where=str(self._root), hint="Start again where the project is now"
-            ) from error
+            raise self._gone(error) from error
         verdicts, rules = self._verdicts, self._rules
-        self._files, self._rules, self._verdicts, self.folders = {}, {}, {}, {"": inode}
-        left = [_Folder("", specs=(), same=True, below=False)]
+        self._files, self._rules, self._verdicts, self.folders = {}, {}, {}, {}
+        left = [_Folder("", inode, specs=(), same=True, below=False)]
         while left:
             folder = left.pop()
             below = folder.below or folder.path in self._globs.bases
             prefix = f"{folder.path}/" if folder.path else ""
-            entries = self._entries(folder.path)
+            try:
+                with os.scandir(os.path.join(self._root, folder.path)) as found:
+                    entries = {entry.name: entry for entry in found}
+            except OSError as error:
+                if not folder.path:
+                    raise self._gone(error) from error
+                continue  # gone meanwhile, or not ours to read, and then the system will not watch it either
+            self.folders[folder.path] = folder.inode
             specs = folder.specs
             if self._read_rules(prefix, entries.get(".gitignore")):
                 specs = (*specs, prefix)
@@ -109,17 +115,19 @@ class Looks:
                     good = self._judge(key, name, specs)
                 self._verdicts[key] = good
                 if is_folder and (good or on_way):
-                    self.folders[path] = entry.inode()
                     # Through what is left out leads only the way that a glob spells, and no .gitignore above counts.
-                    left.append(_Folder(path, specs=specs if good else (), same=same, below=below and good))
+                    left.append(
+                        _Folder(path, entry.inode(), specs=specs if good else (), same=same, below=below and good)
+                    )
                 elif not is_folder and (good or (path in self._globs.bases and self._globs.match(path))):
                     self._sign(path, entry)
 
-    def _entries(self, folder: str) -> dict[str, os.DirEntry[str]]:
-        # Gone meanwhile, or not ours to read: as if it were empty.
-        with contextlib.suppress(OSError), os.scandir(os.path.join(self._root, folder)) as entries:
-            return {entry.name: entry for entry in entries}
-        return {}
+    def _gone(self, error: OSError) -> WatchError:
+        return WatchError(
+            f"the folder to watch is not there, or cannot be read: {(error.strerror or str(error)).lower()}",
+            where=str(self._root),
+            hint="Start again where the project is now",
+        )
 
     def _judge(self, key: str, name: str, specs: tuple[str, ...]) -> bool:
         if key.endswith("/"):

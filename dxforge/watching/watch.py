@@ -130,7 +130,7 @@ class Watch:
 
     def _end(self) -> None:
         self._stop.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join()
         self._silence()
 
@@ -138,7 +138,7 @@ class Watch:
 
     def _begin(self) -> frozenset[str]:
         self._looks.again()
-        while self._listen() and not self._stop.is_set():
+        while not self._stop.is_set() and self._listen():
             self._looks.again()
         return frozenset()
 
@@ -176,11 +176,12 @@ class Watch:
             yield_on_timeout=True,
             raise_interrupt=False,
             recursive=False,
-            ignore_permission_denied=True,
+            # Leaves out any error, limits that are reached too; unreadable folders are not among ours.
+            ignore_permission_denied=False,
         )
         try:
             next(notified, None)  # the first step starts it, and ends by the timeout
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return True  # a folder went just now: look, and try again
         except (OSError, RuntimeError) as error:
             self._polls = True
