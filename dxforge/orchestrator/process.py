@@ -149,7 +149,8 @@ class Process:
         """
         if not self._ended.done():
             self._peer.send(do="stop", grace_s=grace_s)
-            await asyncio.wait({self._ended, self._stuck}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {self._ended, self._stuck}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not self._ended.done():
             pids = self._stuck.result()
             raise ToolStopError(

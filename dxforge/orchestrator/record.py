@@ -71,21 +71,23 @@ class RunRecord:
         """Seconds since the tool was started, by a clock that nobody sets."""
         if sys.platform == "linux":
             return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - self.start_ticks / os.sysconf("SC_CLK_TCK"))
-        return max(0.0, time.time() - self.create_time)
+        else:  # noqa: RET505 - so mypy knows that this is for elsewhere
+            return max(0.0, time.time() - self.create_time)
 
 
 def is_running(pid: int, start_ticks: int, create_time: float, boot_id: str) -> bool:
     """Whether the process that was ``pid`` then is there and no zombie."""
     if sys.platform == "linux":
         return boot_id == system.boot_id() and system.start_ticks(pid) == start_ticks and not system.is_zombie(pid)
-    import psutil
+    else:  # noqa: RET505 - so mypy knows that this is for elsewhere
+        import psutil
 
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - create_time) <= _CLOCK_SLACK_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        try:
+            process = psutil.Process(pid)
+            same = abs(process.create_time() - create_time) <= _CLOCK_SLACK_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
 
 
 def peek(folder: Path) -> RunRecord | None:

@@ -61,8 +61,9 @@ def create_time(pid: int) -> float:
     if sys.platform == "linux":
         boot = _read("/proc/stat").partition(b"\nbtime ")[2].split()
         return start_ticks(pid) / os.sysconf("SC_CLK_TCK") + float(boot[0]) if boot else 0.0
-    line = _ps("lstart=", "-p", str(pid)).strip()
-    return time.mktime(time.strptime(line, "%a %b %d %H:%M:%S %Y")) if line else 0.0
+    else:  # noqa: RET505 - so mypy knows that this is for elsewhere
+        line = _ps("lstart=", "-p", str(pid)).strip()
+        return time.mktime(time.strptime(line, "%a %b %d %H:%M:%S %Y")) if line else 0.0
 
 
 class Member:
