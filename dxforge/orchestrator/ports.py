@@ -47,7 +47,7 @@ async def refuse_taken(tool: str, health: HealthConfig | None) -> None:
         PortTakenError: somebody does, with pid and command.
     """
     address = probed_address(health)
-    if address is None or not any(is_taken(host, address[1]) for host in _local(address[0])):
+    if address is None or not any(is_taken(host, address[1]) for host in local_addresses(address[0])):
         return
     port = address[1]
     holder = await asyncio.to_thread(find_holder, port)
@@ -95,7 +95,8 @@ def find_holder(port: int) -> Holder:
     return Holder(pid=pid, command=shown)
 
 
-def _local(host: str) -> tuple[str, ...]:
+def local_addresses(host: str) -> tuple[str, ...]:
+    """The IP addresses that ``host`` means, where that can be said without asking a server."""
     # Names other than this are not resolved: that may take seconds, and they rarely mean this machine.
     if host.lower() == "localhost":
         return ("127.0.0.1", "::1")
