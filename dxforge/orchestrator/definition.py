@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -106,6 +108,18 @@ class DxToolDefinition:
         definition = object.__new__(cls)
         definition._fill(config)
         return definition
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as JSON has them. Of ``pass_env`` the names only."""
+        data = {key: getattr(self, key) for key in self.__slots__}
+        for key in ("health", "restart", "stop"):
+            data[key] = None if data[key] is None else asdict(data[key])
+        return {**data, "env": dict(self.env)}
+
+    def digest(self) -> str:
+        """The sha256 of `to_json`: another one, another definition."""
+        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _fill(self, config: ToolConfig, **ready: Any) -> None:
         for key in self.__slots__:

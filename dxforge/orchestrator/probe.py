@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from dxforge.config.model import HealthConfig
+from dxforge.errors import ToolError
 from dxforge.orchestrator.policy import exit_reason
 from dxforge.orchestrator.ports import probed_address
 
 _MAX_ANSWER_BYTES = 1 << 16
+_MAX_LINE_CHARS = 200
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? (\d{3})\b")
 
-Execute = Callable[[tuple[str, ...]], Awaitable[int]]
-"""Runs a program to its end and returns its exit status; when cancelled it leaves no process. OSError: no such one."""
+Execute = Callable[[tuple[str, ...]], Awaitable[tuple[int, str]]]
+"""Runs a program to its end; gives its exit status and its last line. Leaves no process when it is cancelled.
+ToolError: it cannot be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +58,14 @@ async def check(health: HealthConfig, execute: Execute) -> Seen:
         return Seen(ok=False, detail=f"no answer within {health.timeout_s:g} s")
     except OSError as error:
         return Seen(ok=False, detail=_told(error))
+    except ToolError as error:
+        return Seen(ok=False, detail=error.what)
 
 
 async def _exec(program: tuple[str, ...], execute: Execute) -> Seen:
-    exit_code = await execute(program)
-    return Seen(ok=exit_code == 0, detail=f"{os.path.basename(program[0])} {exit_reason(exit_code)}")
+    exit_code, last_line = await execute(program)
+    said = f": {last_line[:_MAX_LINE_CHARS]}" if last_line and exit_code else ""
+    return Seen(ok=exit_code == 0, detail=f"{os.path.basename(program[0])} {exit_reason(exit_code)}{said}")
 
 
 async def _tcp(health: HealthConfig) -> Seen:

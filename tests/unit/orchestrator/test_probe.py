@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from dxforge.config.model import HealthConfig
+from dxforge.errors import ToolError
 from dxforge.orchestrator.probe import Seen, check, describe
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-async def nothing(program: tuple[str, ...]) -> int:
+async def nothing(program: tuple[str, ...]) -> tuple[int, str]:
     raise AssertionError(program)
 
 
@@ -146,14 +147,14 @@ def test_tls_of_this_machine_needs_no_known_certificate(tmp_path: Path) -> None:
 
 
 def test_exec() -> None:
-    codes = {"good": 0, "bad": 2, "killed": -9}
+    ends = {"good": (0, "fine"), "bad": (2, "no server"), "killed": (-9, "")}
 
-    async def run(program: tuple[str, ...]) -> int:
-        return codes[program[1]]
+    async def run(program: tuple[str, ...]) -> tuple[int, str]:
+        return ends[program[1]]
 
     for word, expected in (
         ("good", Seen(ok=True, detail="check ended with exit status 0")),
-        ("bad", Seen(ok=False, detail="check ended with exit status 2")),
+        ("bad", Seen(ok=False, detail="check ended with exit status 2: no server")),
         ("killed", Seen(ok=False, detail="check killed by SIGKILL")),
     ):
         assert asyncio.run(check(HealthConfig(exec=("/usr/bin/check", word)), run)) == expected
@@ -162,12 +163,12 @@ def test_exec() -> None:
 def test_exec_that_takes_too_long_is_cancelled_and_cleaned_up() -> None:
     cleaned = []
 
-    async def run(program: tuple[str, ...]) -> int:
+    async def run(program: tuple[str, ...]) -> tuple[int, str]:
         try:
             await asyncio.sleep(60)
         finally:
             cleaned.append(program)
-        return 0
+        return 0, ""
 
     health = HealthConfig(exec=("slow",), timeout_s=0.05)
     assert asyncio.run(check(health, run)) == Seen(ok=False, detail="no answer within 0.05 s")
@@ -175,8 +176,8 @@ def test_exec_that_takes_too_long_is_cancelled_and_cleaned_up() -> None:
 
 
 def test_exec_of_no_program() -> None:
-    async def run(program: tuple[str, ...]) -> int:
-        raise FileNotFoundError("there is no program nix")
+    async def run(program: tuple[str, ...]) -> tuple[int, str]:
+        raise ToolError("there is no program nix")
 
     assert asyncio.run(check(HealthConfig(exec=("nix",)), run)) == Seen(ok=False, detail="there is no program nix")
 
