@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dxforge import pipelines
+from dxforge.errors import DxForgeError
 from dxforge.events import EventBus
 from dxforge.traffic.manager import TrafficManager
 
 if TYPE_CHECKING:
-    from dxforge.traffic.model import InstallReport
+    from dxforge.orchestrator.definition import DxToolDefinition
+    from dxforge.orchestrator.orchestrator import Orchestrator
 
 
 class DxForge:
@@ -19,21 +23,24 @@ class DxForge:
 
     Args:
         root: the project's folder.
+        events: where to tell what happens; a bus of its own where None.
 
     Attributes:
         traffic_manager: packages, the traffic light and review.
         events: what happens, for progress bars and panels to listen to.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
         self.root = Path(root).absolute()
-        self.events = EventBus()
+        self.events = events or EventBus()
         self.traffic_manager = TrafficManager(self.root, events=self.events)
+        self._orchestrator: Orchestrator | None = None
+        self._lock = threading.Lock()
 
     @classmethod
-    async def new(cls, root: Path | str) -> Self:
+    async def new(cls, root: Path | str, *, events: EventBus | None = None) -> Self:
         """Make and open a forge by hand; :meth:`close` it in the end."""
-        forge = cls(root)
+        forge = cls(root, events=events)
         await forge.open()
         return forge
 
@@ -41,8 +48,27 @@ class DxForge:
         """Take back what a killed process may have left half-done; a project that someone works on is left alone."""
         await self.traffic_manager.recover()
 
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """The project's tools, those of ``dx.toml`` and those registered."""
+        from dxforge.orchestrator.orchestrator import Orchestrator
+
+        with self._lock:
+            if self._orchestrator is None:
+                self._orchestrator = Orchestrator(self.root, events=self.events, declared=self._declared)
+            return self._orchestrator
+
     async def close(self) -> None:
-        """Let go of everything; may be called more than once."""
+        """Let go of everything; may be called more than once.
+
+        Tools that this forge started are stopped, unless another session uses them too, or they are to be kept. That
+        takes, for each tool of a chain of dependents, at most its grace time and 10 s. Cancelling ends the wait only.
+
+        Raises:
+            ToolStopError: a process of a tool is still there after it was killed.
+        """
+        if self._orchestrator is not None:
+            await self._orchestrator.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -51,15 +77,26 @@ class DxForge:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except DxForgeError as second:
+            if error is None:
+                raise
+            error.add_note(f"And then, closing: {second}")
 
-    async def run_pipeline(self, command: str) -> InstallReport | pipelines.UnknownPipeline:
-        """Run ``"install"``.
+    async def run_pipeline(self, command: str) -> pipelines.Report:
+        """Run ``"install"`` or ``"build"``.
 
         An unknown command changes nothing, logs a warning that names the known ones and the nearest match, and returns
         a report whose ``ok`` is False.
 
         Raises:
-            DxForgeError: what the pipeline raises; the project is then as it was before.
+            DxForgeError: what the pipeline raises. A step that fails is no error but in the report, with ``ok`` False.
         """
         return await pipelines.run(self, command)
+
+    def _declared(self) -> Sequence[DxToolDefinition]:
+        from dxforge.config.load import load_config
+        from dxforge.orchestrator.definition import DxToolDefinition
+
+        return [DxToolDefinition.from_config(tool) for tool in load_config(self.root).tools]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from dxforge.build.builder import Builder
+    from dxforge.build.model import BuildPlan, BuildReport, PendingFile
+    from dxforge.build.toolbox import Execution, ToolFacts
     from dxforge.forge import DxForge
+    from dxforge.orchestrator.orchestrator import Orchestrator
     from dxforge.traffic.model import InstallReport
 
+Report: TypeAlias = "InstallReport | BuildReport | UnknownPipeline"
 _log = logging.getLogger("dxforge")
 
 
@@ -33,10 +39,41 @@ async def install(forge: DxForge) -> InstallReport:
     return await forge.traffic_manager.install_all_dependencies()
 
 
-PIPELINES: Mapping[str, Callable[[DxForge], Awaitable[InstallReport]]] = {"install": install}
+async def build(
+    forge: DxForge, *, force: bool = False, allow_pending: bool = False, jobs: int | None = None
+) -> BuildReport:
+    """Start the tools that the build needs, and run the steps whose inputs have changed.
+
+    Args:
+        forge: the project's.
+        force: run every step, cached or not.
+        allow_pending: go on although files that a step reads await a decision.
+        jobs: steps at a time.
+
+    Returns:
+        The report. A step that fails, and pending files that keep the build from starting, are in there, with ``ok``
+        False.
+
+    Raises:
+        DxForgeError: the build cannot be planned, or a tool that it needs does not get ready.
+    """
+    builder = await make_builder(forge, jobs=jobs)
+    return await builder.build(force=force, allow_pending=allow_pending, pending=await pending_files(forge))
 
 
-async def run(forge: DxForge, command: str) -> InstallReport | UnknownPipeline:
+async def plan_build(forge: DxForge, *, force: bool = False) -> BuildPlan:
+    """What :func:`build` would do; nothing is run or written."""
+    builder = await make_builder(forge)
+    return await builder.plan(force=force)
+
+
+PIPELINES: Mapping[str, Callable[[DxForge], Awaitable[InstallReport | BuildReport]]] = {
+    "install": install,
+    "build": build,
+}
+
+
+async def run(forge: DxForge, command: str) -> Report:
     """Run the pipeline ``command``; an unknown one only logs a warning that names the known ones."""
     pipeline = PIPELINES.get(command)
     if pipeline is not None:
@@ -46,3 +83,106 @@ async def run(forge: DxForge, command: str) -> InstallReport | UnknownPipeline:
     note = f"there is no pipeline {command!r}, only {', '.join(map(repr, PIPELINES))}{guess}"
     _log.warning("%s", note)
     return UnknownPipeline(command=command, notes=(note,))
+
+
+async def make_builder(forge: DxForge, *, jobs: int | None = None) -> Builder:
+    """The project's build over the project's tools.
+
+    Raises:
+        ConfigError: ``dx.toml`` cannot be read.
+        BuildPlanError: it has no ``[build]``, nor the tools that the default one runs.
+    """
+    from dxforge.build.builder import Builder
+    from dxforge.build.graph import DEFAULT
+    from dxforge.config.load import load_config
+    from dxforge.config.model import BuildConfig
+
+    config = (await asyncio.to_thread(load_config, forge.root)).build
+    if config == BuildConfig():
+        config = DEFAULT
+        _check_default(forge.orchestrator, (*DEFAULT.needs, *(step.tool for step in DEFAULT.steps)))
+    return Builder(forge.root, config, ToolsOfForge(forge.orchestrator), forge.events, jobs=jobs)
+
+
+async def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:
+    """What awaits a decision, as the build wants to know it."""
+    from dxforge.build.model import PendingFile
+
+    changes = await asyncio.to_thread(forge.traffic_manager.pending)
+    return tuple(
+        PendingFile(path=change.path, light=change.light.value, reason=change.reason, package=change.package)
+        for change in changes
+    )
+
+
+class ToolsOfForge:
+    """The orchestrator, as a build sees it (`dxforge.build.toolbox.Toolbox`)."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+
+    def definition(self, name: str) -> ToolFacts:
+        """What of a tool has a say in what a step makes.
+
+        Raises:
+            ToolError: unknown, or its program is not there.
+        """
+        from dxforge.build.toolbox import ToolFacts
+
+        tool = self._orchestrator.get_tool(name)
+        environment = self._orchestrator.environment(tool)
+        return ToolFacts(
+            name=name,
+            binary=self._orchestrator.resolve_binary(tool),
+            environment={key: environment[key] for key in (*tool.pass_env, *tool.env) if key in environment},
+            # Not the arguments, probe and so on: they are the long-running form's.
+            definition={"binary_path": tool.binary_path, "dependencies": list(tool.dependencies)},
+            inputs=tool.inputs,
+            outputs=tool.outputs,
+            search_path=environment["PATH"],
+        )
+
+    async def ensure_all(self, names: Sequence[str]) -> None:
+        """Wait until all of them are ready.
+
+        Raises:
+            ToolError: one does not get ready.
+        """
+        await self._orchestrator.ensure_all(names)
+
+    async def execute(self, name: str, args: Sequence[str], *, on_output: Callable[[str, str], None]) -> Execution:
+        """Run a tool's program to its end.
+
+        Raises:
+            ToolError: it cannot be started.
+        """
+        from dxforge.build.toolbox import Execution
+
+        run = await self._orchestrator.execute_tool(name, args, on_output=on_output)
+        return Execution(
+            exit_code=run.exit_code,
+            stdout=run.stdout,
+            stderr=run.stderr,
+            duration_s=run.duration_s,
+            stdout_path=run.stdout_path,
+            stderr_path=run.stderr_path,
+        )
+
+
+def _check_default(orchestrator: Orchestrator, names: Sequence[str]) -> None:
+    from dxforge.errors import BuildPlanError
+
+    known = {tool.name for tool in orchestrator.tools()}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise BuildPlanError(
+            f"there is no [build], and of the tools of the default one {_listed(missing)} missing",
+            where="dx.toml",
+            hint=f"Add [tools.{missing[0]}] with its binary_path, or a [build] with [[build.steps]] of your own tools",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"{', '.join(names[:-1])} and {names[-1]} are"

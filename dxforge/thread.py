@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import functools
 import inspect
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from dxforge.errors import UsageError
 
 if TYPE_CHECKING:
+    from dxforge.events import EventBus
     from dxforge.forge import DxForge
-    from dxforge.pipelines import UnknownPipeline
-    from dxforge.traffic.model import InstallReport
+    from dxforge.pipelines import Report
 
 T = TypeVar("T")
 
@@ -32,13 +31,20 @@ class ForgeThread:
 
     Args:
         root: the project's folder.
+        events: the forge's events; a bus of its own where None.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
         self.root = Path(root).absolute()
+        self._events = events
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._forge: DxForge | None = None
+
+    @property
+    def running(self) -> bool:
+        """Started, and not closed."""
+        return self._forge is not None
 
     @property
     def forge(self) -> DxForge:
@@ -62,7 +68,7 @@ class ForgeThread:
         self._thread = threading.Thread(target=_serve, args=(loop,), name="dxforge", daemon=True)
         self._thread.start()
         try:
-            self._forge = self._wait(DxForge.new(self.root))
+            self._forge = self._wait(DxForge.new(self.root, events=self._events))
         except BaseException:
             self._stop_loop()
             raise
@@ -73,19 +79,30 @@ class ForgeThread:
         """The traffic manager for sync callers: its async methods are waited for, everything else is as it is."""
         return _Waiting(self, self.forge.traffic_manager)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    @property
+    def orchestrator(self) -> Any:
+        """The orchestrator for sync callers, likewise."""
+        return _Waiting(self, self.forge.orchestrator)
+
+    def run(self, work: Coroutine[Any, Any, T], *, meanwhile: Callable[[], None] | None = None) -> T:
         """Run a coroutine on the forge's loop and wait for it.
 
-        An interrupt (Ctrl-C, a notebook's stop button) cancels it, waits until it has stopped cleanly, and is raised.
+        An interrupt (Ctrl-C, a notebook's stop button) cancels it, waits until it has stopped cleanly, and is raised;
+        a second one stops waiting.
+
+        Args:
+            work: the coroutine.
+            meanwhile: called in the waiting thread, about ten times a second. What it raises ends the work as an
+                interrupt does.
         """
         try:
             self.forge  # noqa: B018 - raises when there is no loop to run on
         except UsageError:
             work.close()
             raise
-        return self._wait(work)
+        return self._wait(work, meanwhile)
 
-    def run_pipeline(self, command: str) -> InstallReport | UnknownPipeline:
+    def run_pipeline(self, command: str) -> Report:
         """:meth:`DxForge.run_pipeline`, waited for."""
         return self.run(self.forge.run_pipeline(command))
 
@@ -106,19 +123,45 @@ class ForgeThread:
     ) -> None:
         self.close()
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def _wait(self, work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] | None = None) -> T:
         loop, thread = self._loop, self._thread
         if loop is None or thread is threading.current_thread():
             work.close()
             raise UsageError("a ForgeThread cannot be waited for from its own loop", hint="Use `await` there")
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        task: asyncio.Task[T] | None = None
+        ended = threading.Event()
+
+        def begin() -> None:
+            nonlocal task
+            task = loop.create_task(work)
+            task.add_done_callback(finish)
+
+        def finish(done: asyncio.Task[T]) -> None:
+            if not done.cancelled():
+                done.exception()  # seen: an interrupted caller does not ask for it
+            ended.set()
+
+        def cancel() -> None:
+            if task is None:
+                work.close()
+                ended.set()
+            else:
+                task.cancel()
+
         try:
-            return _patiently(future)
-        except KeyboardInterrupt:
-            future.cancel()
+            loop.call_soon_threadsafe(begin)
+            # In short pieces, so that an interrupt is noticed on every platform.
+            while not ended.wait(_POLL_S):
+                if meanwhile is not None:
+                    meanwhile()
+        except BaseException:
+            loop.call_soon_threadsafe(cancel)
             # The work may be past its last safe stop; what it leaves must be whole before anyone goes on.
-            asyncio.run_coroutine_threadsafe(_others_done(), loop).result()
+            while not ended.wait(_POLL_S):
+                pass
             raise
+        assert task is not None  # noqa: S101 - it has ended
+        return task.result()
 
     def _stop_loop(self) -> None:
         loop, thread = self._loop, self._thread
@@ -150,25 +193,15 @@ class _Waiting:
         return dir(self._target)
 
 
-def _patiently(future: concurrent.futures.Future[T]) -> T:
-    """Wait in short pieces, so that an interrupt is noticed on every platform."""
-    while True:
-        try:
-            return future.result(timeout=_POLL_S)
-        except concurrent.futures.TimeoutError:
-            if future.done():
-                return future.result()
-
-
-async def _others_done() -> None:
-    current = asyncio.current_task()
-    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not current), return_exceptions=True)
-
-
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        # Closed while other threads still wait for work of theirs: it ends, so that they do not wait for ever.
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()

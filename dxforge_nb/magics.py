@@ -19,7 +19,7 @@ from dxforge.errors import DxForgeError, ProjectError, UsageError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from dxforge.commands.grammar import Call
+    from dxforge.commands.parsing import Call
     from dxforge.commands.result import Result
 
 PROGRAM = "%dx"
@@ -46,6 +46,11 @@ class DxMagics(Magics):
             %dx reject PATH [--hunk N]              keep yours
             %dx resolve PATH --file F               settle it with a content of your own
             %dx undo  /  %dx log                    take back the last operation / list them
+            %dx start TOOL  /  stop TOOL            start a tool, and what it depends on / stop it
+            %dx run TOOL [ARGS]                     run a tool's program to its end
+            %dx logs TOOL [-n N] [-f]               what a tool wrote
+            %dx build [--explain] [--force]         run the build's steps whose inputs have changed
+            %dx watch                               build again, and restart tools, when files change
             %dx status  /  %dx doctor               the project at a glance / check it
             %dx help [COMMAND]                      all commands, or one in full
 
@@ -66,6 +71,9 @@ class DxMagics(Magics):
         their values (not between single quotes); words are quoted as in a shell. The project is the nearest folder
         with a ``dx.toml``, upward from the current one. A command that fails raises, so the notebook stops there;
         changes that await a decision are no failure, unless ``install --strict`` says so.
+
+        Tools that are started here belong to the kernel: they end with it, however it ends. Interrupting a cell ends
+        what the cell waits for, not the tools.
         """
         try:
             if cell is None:
@@ -91,32 +99,35 @@ class DxMagics(Magics):
         from dxforge.commands.grammar import parse
 
         call = parse(words, program=PROGRAM, notebook=True)
+        quiet = silent or call.options.quiet
         if call.options.store is not None and not call.options.store.isidentifier():
             raise UsageError("this is no name for a variable", where=f"-o {call.options.store}")
-        result = self._execute(call)
+        result = self._execute(call, quiet=quiet)
         value = result.to_json() if call.options.as_json else result
         if call.options.store is not None:
             self._namespace()[call.options.store] = value
         with contextlib.suppress(DxForgeError):  # what is wrong with the project is for the command to say
             activate_project(current_folder() / (call.options.directory or ""))
-        quiet = silent or call.options.quiet
         if failure := result.failure():
             if not quiet:
                 self._display(value)
             raise failure
         return None if quiet else value
 
-    def _execute(self, call: Call) -> Result:
-        from dxforge.commands.actions import Session, execute
-        from dxforge_nb.runner import Notices, run_in_thread
+    def _execute(self, call: Call, *, quiet: bool) -> Result:
+        from dxforge.commands.actions import execute
+        from dxforge.commands.session import Session
+        from dxforge_nb.kernel import FORGES
+        from dxforge_nb.live import CellLive
 
-        notices = Notices()
-        session = Session(cwd=current_folder(), program=PROGRAM, run=run_in_thread, detailed=True)
-        unsubscribe = session.events.subscribe(notices)
+        live = CellLive(quiet=quiet or call.options.as_json)
+        session = Session(cwd=current_folder(), program=PROGRAM, forges=FORGES, live=live, detailed=True)
+        unsubscribe = FORGES.events.subscribe(live)
         try:
-            return notices.added_to(execute(call, session))
+            return live.added_to(execute(call, session))
         finally:
             unsubscribe()
+            live.close()
 
     def _namespace(self) -> dict[str, Any]:
         return {} if self.shell is None else self.shell.user_ns
@@ -142,11 +153,13 @@ def current_folder() -> Path:
 
 def one_line(error: DxForgeError) -> DxForgeError:
     """``error``, shown by IPython without a traceback; the cell still fails, for nbval and papermill too."""
-    from dxforge.commands.shown import hint_text, shown
+    from dxforge.commands.result import log_tail
+    from dxforge.commands.shown import hint_text, output_line, shown
 
     if os.environ.get("DXFORGE_DEBUG", "0") in ("", "0"):
         where = f"{shown(error.where)}: " if error.where else ""
         lines = [f"{error.kind}: {where}{shown(error.what)}"]
+        lines += [f"    {output_line(text)}" for text in log_tail(error)]
         if error.hint:
             # The errors do not know which face shows them.
             lines.append(f"  hint: {hint_text(error.hint).replace('`dxforge ', f'`{PROGRAM} ')}")
@@ -185,6 +198,8 @@ def unload(shell: InteractiveShell) -> None:
     import dxforge
     from dxforge_nb.completer import remove_matcher
 
+    if kernel := sys.modules.get("dxforge_nb.kernel"):
+        kernel.FORGES.close()
     manager = shell.magics_manager
     for kind in ("line", "cell"):
         manager.magics[kind].pop("dx", None)

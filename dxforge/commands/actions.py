@@ -4,70 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from dxforge.commands.grammar import Call
+from dxforge.commands.actions_tools import ToolActions
+from dxforge.commands.parsing import Call
 from dxforge.commands.result import InitResult, LogResult, Result, TextResult
+from dxforge.commands.session import Desk, Session
 from dxforge.errors import ProjectError, UsageError
-from dxforge.events import EventBus
 
 if TYPE_CHECKING:
     from dxforge.commands.reports import OperationResult
     from dxforge.config.model import PackageSpec
+    from dxforge.forge import DxForge
     from dxforge.traffic.manager import TrafficManager
     from dxforge.traffic.model import FileDiff, InstallReport
 
-T = TypeVar("T")
 _SHOWN_DIFFS = 50
 
 
-class Runner(Protocol):
-    """Runs a coroutine to its end from sync code; KeyboardInterrupt cancels it first."""
-
-    def __call__(self, root: Path, coroutine: Coroutine[Any, Any, T], /) -> T:
-        """The coroutine's result."""
-
-
-def run_here(_root: Path, coroutine: Coroutine[Any, Any, T]) -> T:
-    """A fresh event loop in this thread, as a command line needs it."""
-    import asyncio
-
-    return asyncio.run(coroutine)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """Where a line is typed. ``detailed``: results carry what a notebook folds away."""
-
-    cwd: Path
-    program: str = "dxforge"
-    events: EventBus = field(default_factory=EventBus)
-    run: Runner = run_here
-    read_stdin: Callable[[], bytes] | None = None
-    detailed: bool = False
-
-
-def execute(call: Call, session: Session) -> Result:
-    """Do what was typed.
-
-    Raises:
-        DxForgeError: it could not be done.
-    """
-    command = _Command(call=call, session=session)
-    action: Callable[..., Result] = getattr(command, call.action)
-    result = action(**call.arguments)
-    return dataclasses.replace(result, program=session.program, verbose=call.options.verbose)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Command:
-    """One call in one session; a method per action."""
-
-    call: Call
-    session: Session
+class PackageActions(Desk):
+    """What has to do with packages and the project itself; a method per action."""
 
     # -- without a project
 
@@ -110,13 +70,12 @@ class _Command:
             spec = _from_root(parse_requirement(requirement, name=name), manager.root, self.session.cwd)
             specs.append(_as_declared(spec, declared.get(spec.name)))
 
-        work = manager.add(*specs, offline=offline, on_yellow=on_yellow)
-        return self._operation("add", self.session.run(manager.root, work))
+        report = self._work(lambda forge: forge.traffic_manager.add(*specs, offline=offline, on_yellow=on_yellow))
+        return self._operation("add", report)
 
     def remove(self, *, names: Sequence[str], on_yellow: Any) -> Result:
-        manager = self._manager()
-
-        return self._operation("remove", self.session.run(manager.root, manager.remove(*names, on_yellow=on_yellow)))
+        report = self._work(lambda forge: forge.traffic_manager.remove(*names, on_yellow=on_yellow))
+        return self._operation("remove", report)
 
     def install(
         self,
@@ -129,9 +88,8 @@ class _Command:
         on_yellow: Any,
         strict: bool,
     ) -> Result:
-        manager = self._manager()
-
-        async def work() -> InstallReport:
+        async def work(forge: DxForge) -> InstallReport:
+            manager = forge.traffic_manager
             if dry_run:
                 plan = await manager.plan(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
                 return plan.report()
@@ -139,7 +97,7 @@ class _Command:
                 names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow
             )
 
-        return self._operation("install", self.session.run(manager.root, work()), strict=strict)
+        return self._operation("install", self._work(work), strict=strict)
 
     # -- decisions
 
@@ -192,41 +150,31 @@ class _Command:
         from dxforge.commands.reports import StatusResult
         from dxforge.config.load import load_config
 
-        manager = self._manager()
-        config = load_config(manager.root)
-        packages = [package.to_json() for package in manager.packages()]
+        forge = self._look()
+        config = load_config(forge.root)
+        packages = [package.to_json() for package in forge.traffic_manager.packages()]
         installed = {package["name"] for package in packages}
         packages += [_not_installed(spec) for spec in config.packages if spec.name not in installed]
-        return StatusResult(project=config.name, packages=tuple(packages), pending=tuple(manager.pending()))
+        return StatusResult(
+            project=config.name,
+            packages=tuple(packages),
+            pending=tuple(forge.traffic_manager.pending()),
+            tools=tuple(forge.orchestrator.infos()),
+        )
 
     def doctor(self) -> Result:
         from dxforge.commands.doctor import examine
 
-        return examine(self._root_or_none())
+        try:
+            forge = self._look()
+        except ProjectError:
+            forge = None
+        return examine(forge)
 
     # -- what they share
 
-    def _root(self) -> Path:
-        from dxforge.config.load import find_root
-
-        if self.call.options.directory is None:
-            return find_root(self.session.cwd)
-        root = self.session.cwd / self.call.options.directory
-        if not (root / "dx.toml").is_file():
-            hint = f"`{self.session.program} -C {self.call.options.directory} init` makes it a project"
-            raise ProjectError("there is no dx.toml in this folder", where=str(root), hint=hint)
-        return root
-
-    def _root_or_none(self) -> Path | None:
-        try:
-            return self._root()
-        except ProjectError:
-            return None
-
     def _manager(self) -> TrafficManager:
-        from dxforge.traffic.manager import TrafficManager
-
-        return TrafficManager(self._root(), events=self.session.events)
+        return self._look().traffic_manager
 
     def _operation(self, command: str, report: InstallReport, *, strict: bool = False) -> OperationResult:
         from dxforge.commands.reports import OperationResult
@@ -259,6 +207,22 @@ class _Command:
             return (self.session.cwd / source).read_bytes()
         except OSError as error:
             raise write_error(error, source, "cannot be read") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command(PackageActions, ToolActions):
+    """Every action."""
+
+
+def execute(call: Call, session: Session) -> Result:
+    """Do what was typed.
+
+    Raises:
+        DxForgeError: it could not be done.
+    """
+    action: Callable[..., Result] = getattr(_Command(call=call, session=session), call.action)
+    result = action(**call.arguments)
+    return dataclasses.replace(result, program=session.program, verbose=call.options.verbose)
 
 
 def _project_name(root: Path) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from dxforge.errors import DxForgeError, ProjectError, UsageError
 
 if TYPE_CHECKING:
-    from dxforge.commands.grammar import Call
+    from dxforge.commands.parsing import Call
     from dxforge.commands.result import Result
+    from dxforge.commands.view import Block
 
 PROGRAM = "dxforge"
 _COMPLETE = "_DXFORGE_COMPLETE"
@@ -34,11 +35,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def run(args: Sequence[str]) -> int:
     """Run one command line on the real streams; returns the exit status."""
+    # A line that cannot be parsed is answered in JSON where it asks for that; after `run TOOL` the tool is asked.
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
     try:
         from dxforge.commands.grammar import parse
 
         call = parse(args)
+        as_json = call.options.as_json
         result = _execute(call)
         if not call.options.quiet or as_json:
             _show(result, as_json=as_json)
@@ -60,16 +63,24 @@ def run(args: Sequence[str]) -> int:
 
 
 def _execute(call: Call) -> Result:
-    from dxforge.commands.actions import Session, execute
+    from dxforge.commands.actions import execute
     from dxforge.commands.progress import Reporter
+    from dxforge.commands.session import Session
 
     try:
         cwd = Path.cwd()
     except FileNotFoundError as error:
         raise ProjectError("the current folder no longer exists", hint="Change to one that does") from error
-    reporter = Reporter(sys.stderr, bars=_interactive(sys.stderr) and not call.options.quiet)
-    session = Session(cwd=cwd, program=PROGRAM, read_stdin=_read_stdin)
-    unsubscribe = session.events.subscribe(reporter)
+    options = call.options
+    reporter = Reporter(
+        sys.stderr,
+        bars=_interactive(sys.stderr) and not options.quiet,
+        output=None if options.as_json or options.quiet else sys.stdout,
+        verbose=options.verbose and not options.as_json,
+        quiet=options.quiet,
+    )
+    session = Session(cwd=cwd, program=PROGRAM, live=reporter, read_stdin=_read_stdin)
+    unsubscribe = session.forges.events.subscribe(reporter)
     try:
         return execute(call, session)
     finally:
@@ -96,13 +107,10 @@ def _show(result: Result, *, as_json: bool) -> None:
         import json
 
         _write(sys.stdout, json.dumps(result.to_json()))
-    elif _interactive(sys.stdout):
-        from dxforge.commands.terminal import console_for, print_view
-
-        print_view([*result.view(), *result.notice_blocks()], console_for(sys.stdout))
-        sys.stdout.flush()
+    elif result.shown_live:
+        pass
     else:
-        _write(sys.stdout, result.text())
+        _draw([*result.view(), *result.notice_blocks()], sys.stdout)
 
 
 def _interactive(stream: TextIO) -> bool:
@@ -111,21 +119,17 @@ def _interactive(stream: TextIO) -> bool:
 
 def _write(stream: TextIO, text: str) -> None:
     """Write a line, in the stream's encoding or the nearest to it."""
-    encoding = stream.encoding or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        from dxforge.commands.view import PLAIN_SHAPES
+    from dxforge.commands.terminal import encodable
 
-        text = text.translate(PLAIN_SHAPES).encode(encoding, "backslashreplace").decode(encoding)
-    stream.write(text + "\n")
+    stream.write(encodable(text, stream) + "\n")
     stream.flush()
 
 
 def _fail(error: DxForgeError, status: int, *, as_json: bool) -> int:
     if as_json:
-        fields = {"kind": error.kind, "what": error.what, "where": error.where, "hint": error.hint}
-        _answer_error(fields)
+        from dxforge.commands.result import error_json
+
+        _answer_error(error_json(error))
     else:
         _complain(error)
     if _debugging():
@@ -134,10 +138,11 @@ def _fail(error: DxForgeError, status: int, *, as_json: bool) -> int:
 
 
 def _complain(error: DxForgeError) -> None:
+    from dxforge.commands.result import log_tail
     from dxforge.commands.shown import hint_text, shown
 
     where = f"{shown(error.where)}: " if error.where else ""
-    _to_stderr("error", f"{where}{shown(error.what)}", hint_text(error.hint))
+    _to_stderr("error", f"{where}{shown(error.what)}", hint_text(error.hint), log_tail(error))
 
 
 def _interrupted(*, as_json: bool) -> int:
@@ -174,17 +179,30 @@ def _answer_error(fields: dict[str, Any]) -> None:
         _drop_stdout()
 
 
-def _to_stderr(label: str, text: str, hint: str) -> None:
-    if _interactive(sys.stderr):
-        from dxforge.commands.terminal import console_for, print_view
-        from dxforge.commands.view import Span, Text, line
+def _to_stderr(label: str, text: str, hint: str, output: Sequence[str] = ()) -> None:
+    if _interactive(sys.stderr) or output:
+        from dxforge.commands.view import Output, Span, Text, line
 
-        blocks = [Text(line(Span(f"{label}: ", "red"), text))]
+        blocks: list[Block] = [Text(line(Span(f"{label}: ", "red"), text))]
+        if output:
+            blocks += [Text(line("its last output:"), indent=1), Output(tuple(output), indent=2)]
         if hint:
             blocks.append(Text(line(Span("hint: ", "strong"), hint), indent=1))
-        print_view(blocks, console_for(sys.stderr))
+        _draw(blocks, sys.stderr)
     else:
         _write(sys.stderr, f"{label}: {text}" + (f"\n  hint: {hint}" if hint else ""))
+
+
+def _draw(blocks: list[Block], stream: TextIO) -> None:
+    if _interactive(stream):
+        from dxforge.commands.terminal import console_for, print_view
+
+        print_view(blocks, console_for(stream))
+        stream.flush()
+    else:
+        from dxforge.commands.layout import plain
+
+        _write(stream, plain(blocks))
 
 
 def _debugging() -> bool:

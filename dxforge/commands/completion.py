@@ -40,6 +40,18 @@ def package_names(context: click.Context, _parameter: click.Parameter, incomplet
     return [spec.name for spec in config.packages if spec.name.startswith(incomplete) and spec.name not in typed]
 
 
+def tool_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Tools in ``dx.toml`` that the line does not name yet."""
+    typed = context.params.get("names") or ()
+    return [name for name in tool_name(context, _parameter, incomplete) if name not in typed]
+
+
+def tool_name(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Tools in ``dx.toml``."""
+    config = _config(context)
+    return [] if config is None else [tool.name for tool in config.tools if tool.name.startswith(incomplete)]
+
+
 def pending_paths(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Pending files that the line does not name yet, relative to the current folder where that is how it starts."""
     from click.shell_completion import CompletionItem

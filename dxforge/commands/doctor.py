@@ -8,36 +8,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from dxforge.commands.check import Check, State
 from dxforge.commands.result import DONE, FAILED, Result, plural
 from dxforge.commands.view import Block, Gap, Span, Style, Table, Text, line
 from dxforge.errors import DxForgeError
 
 if TYPE_CHECKING:
     from dxforge.config.model import Config
+    from dxforge.forge import DxForge
     from dxforge.traffic.lock import Lock
 
-State = Literal["ok", "warning", "problem"]
 _SIGNS: dict[State, tuple[str, Style]] = {
     "ok": ("● ok", "green"),
     "warning": ("▲ warning", "yellow"),
     "problem": ("■ problem", "red"),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One finding; ``hint`` says what to do about it, where something is to be done."""
-
-    name: str
-    state: State
-    detail: str
-    hint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields."""
-        return {"name": self.name, "state": self.state, "detail": self.detail, "hint": self.hint}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -72,8 +59,9 @@ class DoctorResult(Result):
         return blocks
 
 
-def examine(root: Path | None) -> DoctorResult:
-    """Look at the surroundings, and at the project in ``root`` (None: there is none)."""
+def examine(forge: DxForge | None) -> DoctorResult:
+    """Look at the surroundings, and at the project of ``forge`` (None: there is none)."""
+    root = None if forge is None else forge.root
     checks = [_python(), _libraries()]
     config: Config | None = None
     if root is None:
@@ -92,9 +80,12 @@ def examine(root: Path | None) -> DoctorResult:
         checks.append(found)
         if lock is not None:
             checks.append(_archives(root, lock))
-    if config is not None:
+    if config is not None and forge is not None:
+        from dxforge.commands.doctor_tools import tool_checks
+
         checks.append(_packages_folder(config))
         checks.append(_imports(config))
+        checks.extend(tool_checks(config, forge.orchestrator))
     return DoctorResult(checks=tuple(checks))
 
 

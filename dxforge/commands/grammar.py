@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from dxforge.commands import completion
-from dxforge.errors import UsageError
+from dxforge.commands import completion, grammar_tools
+from dxforge.commands.parsing import (
+    Answer,
+    Call,
+    Group,
+    Options,
+    Parsed,
+    note,
+    show_version,
+    unknown_command,
+    usage_error,
+)
 
 SECTIONS = {
     "Project": ("init", "status", "doctor"),
     "Packages": ("add", "remove", "install"),
     "Decisions": ("review", "diff", "accept", "reject", "resolve"),
     "History": ("undo", "log"),
+    "Tools": ("start", "stop", "restart", "run", "logs"),
+    "Build": ("build", "watch"),
     "Help": ("help",),
 }
 _PROSE_WIDTH = 88
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Options of every command. ``store`` is the notebook's ``-o``."""
-
-    directory: Path | None = None
-    as_json: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    store: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A parsed line: which action, with what. ``action`` "help" and "version" need no project."""
-
-    action: str
-    arguments: Mapping[str, Any]
-    options: Options
 
 
 def parse(args: Sequence[str], *, program: str = "dxforge", notebook: bool = False) -> Call:
@@ -53,7 +44,7 @@ def parse(args: Sequence[str], *, program: str = "dxforge", notebook: bool = Fal
     try:
         with dxforge.make_context(program, words, obj=shared, terminal_width=80) as context:
             action, arguments = dxforge.invoke(context)
-    except _Answer as answer:
+    except Answer as answer:
         action, arguments = answer.action, answer.arguments
     except click.UsageError as error:
         raise usage_error(error, program) from error
@@ -61,124 +52,8 @@ def parse(args: Sequence[str], *, program: str = "dxforge", notebook: bool = Fal
     return Call(action=action, arguments=arguments, options=Options(**shared))
 
 
-def usage_error(error: click.UsageError, program: str) -> UsageError:
-    """Click's complaint as ours."""
-    where = error.ctx.command_path if error.ctx is not None else program
-    name = error.ctx.info_name if error.ctx is not None and error.ctx.parent is not None else None
-    message = error.format_message().rstrip(".")
-    what, _, better = message.partition(" Did you mean ")
-    hint = f"Did you mean {better}" if better else f"`{program} help{f' {name}' if name else ''}` shows how it is used"
-    return UsageError(_lower_first(what.rstrip(".")), where=where, hint=hint.rstrip("?"))
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-class _Answer(Exception):  # noqa: N818 - no error
-    """An option that is a question of its own (--help, --version) cuts parsing short."""
-
-    def __init__(self, action: str, **arguments: Any) -> None:
-        super().__init__(action)
-        self.action = action
-        self.arguments = arguments
-
-
-def _note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    # A flag that is given before *or* after the command counts; one that is not given takes nothing back.
-    if value and parameter.name:
-        context.find_root().obj[parameter.name] = value
-
-
-def _show_help(context: click.Context, _parameter: click.Parameter, value: object) -> None:
-    if value and not context.resilient_parsing:
-        raise _Answer("help", content=context.get_help())
-
-
-def _show_version(context: click.Context, _parameter: click.Parameter, value: object) -> None:
-    if value and not context.resilient_parsing:
-        raise _Answer("version")
-
-
-def _shared_options(*, notebook: bool) -> list[click.Parameter]:
-    options: list[click.Parameter] = [
-        click.Option(
-            ["--json", "as_json"], is_flag=True, expose_value=False, callback=_note, help="Print one JSON object."
-        ),
-        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_note, help="Show every file."),
-        click.Option(
-            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_note, help="Show nothing but errors."
-        ),
-    ]
-    if notebook:
-        text = "Store the result in this variable."
-        options.append(click.Option(["-o", "store"], metavar="NAME", expose_value=False, callback=_note, help=text))
-    options.append(
-        click.Option(
-            ["-h", "--help"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_show_help,
-            help="Show this text.",
-        )
-    )
-    return options
-
-
-_SHARED = {notebook: _shared_options(notebook=notebook) for notebook in (False, True)}
-
-
-class _Command(click.Command):
-    """A command with the options that all share."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["add_help_option"] = False
-        super().__init__(*args, **kwargs)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), *_SHARED[ctx.find_root().obj["notebook"]]]
-
-
-class _Group(click.Group):
-    """The program: commands by section, the nearest one named when a command is unknown."""
-
-    command_class = _Command
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, add_help_option=False, **kwargs)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), *_SHARED[ctx.find_root().obj["notebook"]]]
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return [name for names in SECTIONS.values() for name in names]
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not ctx.resilient_parsing:
-            unknown_command(args[0], self.list_commands(ctx), ctx.command_path)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        for section, names in SECTIONS.items():
-            with formatter.section(section):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(68)) for name in names])
-
-
-def unknown_command(name: str, known: Sequence[str], program: str) -> NoReturn:
-    """Raise the ``UsageError`` for a command that does not exist."""
-    import difflib
-
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    program = program.split(" ", 1)[0]
-    hint = f"Did you mean `{program} {nearest[0]}`" if nearest else f"`{program} help` lists the commands"
-    raise UsageError(f"no such command '{name}'", where=program, hint=hint)
-
-
 _EPILOG = """\
-Exit status: 0 done, 1 an error, 2 bad usage, 3 done but changes await a decision.
+Exit status: 0 done, 1 an error, 2 bad usage, 3 changes await a decision, 130 interrupted.
 
 \b
 Completion for your shell (bash, zsh, fish):
@@ -187,28 +62,32 @@ Completion for your shell (bash, zsh, fish):
 
 
 @click.group(
-    cls=_Group, invoke_without_command=True, epilog=_EPILOG, context_settings={"max_content_width": _PROSE_WIDTH}
+    cls=Group,
+    sections=SECTIONS,
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"max_content_width": _PROSE_WIDTH},
 )
 @click.option(
     "-C",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     expose_value=False,
-    callback=_note,
+    callback=note,
     help="The project's folder. [default: the nearest one upward with a dx.toml]",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show the version."
 )
 @click.pass_context
-def dxforge(context: click.Context) -> tuple[str, dict[str, Any]]:
+def dxforge(context: click.Context) -> Parsed:
     """Own your dependencies' source, and still get updates.
 
     Packages lie in your project as plain source files. Edit them; the next install merges the new version into your
     edits, and a traffic light says per file whether that is safe.
     """
     if context.invoked_subcommand is None:
-        raise _Answer("help", content=context.get_help())
+        raise Answer("help", content=context.get_help())
     return "", {}
 
 
@@ -234,7 +113,7 @@ _on_yellow = click.option(
 @dxforge.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="The project's name. [default: the folder's]")
-def init(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def init(**arguments: Any) -> Parsed:
     """Start a project: write a dx.toml."""
     return "init", arguments
 
@@ -244,7 +123,7 @@ def init(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @click.option("--name", help="The package's name in dx.toml, and of its folder. [default: its own]")
 @_offline
 @_on_yellow
-def add(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def add(**arguments: Any) -> Parsed:
     """Add packages to dx.toml and install them.
 
     \b
@@ -263,7 +142,7 @@ def add(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @dxforge.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.package_names)
 @_on_yellow
-def remove(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def remove(**arguments: Any) -> Parsed:
     """Remove packages from dx.toml and the project.
 
     Files that you edited stay, for you to decide on.
@@ -279,7 +158,7 @@ def remove(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_offline
 @_on_yellow
 @click.option("--strict", is_flag=True, help="Changes that await a decision are an error.")
-def install(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def install(**arguments: Any) -> Parsed:
     """Install what dx.toml asks for, merged into your edits.
 
     All packages, or just NAMEs. Versions are those of dx.lock where it still fits; --upgrade takes the newest.
@@ -289,7 +168,7 @@ def install(**arguments: Any) -> tuple[str, dict[str, Any]]:
 
 @dxforge.command()
 @_paths
-def review(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def review(**arguments: Any) -> Parsed:
     """List the changes that await your decision.
 
     All, or those that PATHs (files, folders or globs) name. With -v, show them in full.
@@ -299,7 +178,7 @@ def review(**arguments: Any) -> tuple[str, dict[str, Any]]:
 
 @dxforge.command()
 @_path
-def diff(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def diff(**arguments: Any) -> Parsed:
     """Show your edits, theirs, and the proposal for one file."""
     return "diff", arguments
 
@@ -308,7 +187,7 @@ def diff(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_paths
 @_every
 @_hunks
-def accept(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def accept(**arguments: Any) -> Parsed:
     """Take the proposal, or some of its hunks.
 
     PATHs are files, folders or globs, from the current folder or from the project's.
@@ -320,7 +199,7 @@ def accept(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @_paths
 @_every
 @_hunks
-def reject(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def reject(**arguments: Any) -> Parsed:
     """Keep your own version, or refuse some hunks.
 
     PATHs are files, folders or globs, from the current folder or from the project's.
@@ -331,14 +210,14 @@ def reject(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @dxforge.command()
 @_path
 @click.option("--file", "source", required=True, metavar="F", help="The merged content; `-` reads standard input.")
-def resolve(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def resolve(**arguments: Any) -> Parsed:
     """Settle a change with a content of your own."""
     return "resolve", arguments
 
 
 @dxforge.command()
 @click.argument("operation", required=False, metavar="[ID]")
-def undo(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def undo(**arguments: Any) -> Parsed:
     """Take the last operation back, or all down to the one with that ID.
 
     Files, dx.toml, dx.lock and the pending list are as before. Later edits of yours stay. An undo is an operation too:
@@ -349,19 +228,19 @@ def undo(**arguments: Any) -> tuple[str, dict[str, Any]]:
 
 @dxforge.command()
 @click.option("-n", "limit", type=click.IntRange(min=1), metavar="N", help="Only the latest N.")
-def log(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def log(**arguments: Any) -> Parsed:
     """List what was done, newest first."""
     return "log", arguments
 
 
 @dxforge.command()
-def status(**arguments: Any) -> tuple[str, dict[str, Any]]:
-    """Show packages, your edits and what is pending."""
+def status(**arguments: Any) -> Parsed:
+    """Show packages, your edits, what is pending, and tools."""
     return "status", arguments
 
 
 @dxforge.command()
-def doctor(**arguments: Any) -> tuple[str, dict[str, Any]]:
+def doctor(**arguments: Any) -> Parsed:
     """Check the project and its surroundings."""
     return "doctor", arguments
 
@@ -369,7 +248,7 @@ def doctor(**arguments: Any) -> tuple[str, dict[str, Any]]:
 @dxforge.command("help")
 @click.argument("command", required=False, shell_complete=completion.command_names)
 @click.pass_context
-def help_(context: click.Context, command: str | None) -> tuple[str, dict[str, Any]]:
+def help_(context: click.Context, command: str | None) -> Parsed:
     """Explain the program, or one COMMAND."""
     parent = context.find_root()
     if command is None:
@@ -379,6 +258,10 @@ def help_(context: click.Context, command: str | None) -> tuple[str, dict[str, A
         unknown_command(command, dxforge.list_commands(parent), parent.command_path)
     with click.Context(found, parent=parent, info_name=command) as inner:
         return "help", {"content": found.get_help(inner)}
+
+
+for _command in grammar_tools.COMMANDS:
+    dxforge.add_command(_command)
 
 
 def _decision(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from html import escape
 
 from dxforge.commands.layout import diff_lines
-from dxforge.commands.shown import shown
-from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Table, Text, diff_style
+from dxforge.commands.shown import output_line, shown
+from dxforge.commands.svg import clean_svg
+from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Output, Picture, Section, Table, Text, diff_style
 
 STYLE = """\
 <style>
@@ -40,6 +41,7 @@ STYLE = """\
 .dxforge pre .added { background: rgba(46, 160, 67, .18); }
 .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
 .dxforge pre .hunk { background: rgba(56, 139, 253, .14); }
+.dxforge .picture { overflow-x: auto; margin: .4em 0; }
 .dxforge p { margin: .25em 0; white-space: pre-wrap; } .dxforge .gap { height: .6em; }
 .dxforge td > span.dim { white-space: nowrap; }
 </style>"""
@@ -61,6 +63,10 @@ def _block(block: Block) -> str:
             return f"<p{indent}>{_line(block.line)}</p>"
         case Gap():
             return '<div class="gap"></div>'
+        case Output():
+            return f"<pre>{''.join(f'<span>{escape(output_line(text))}</span>' for text in block.lines)}</pre>"
+        case Picture():
+            return _picture(block)
         case Table():
             return _table(block)
         case Diff():
@@ -74,6 +80,11 @@ def _block(block: Block) -> str:
         case Section():
             opened = " open" if block.opened else ""
             return f"<details{opened}><summary>{_line(block.title)}</summary>\n{_blocks(block.blocks)}\n</details>"
+
+
+def _picture(picture: Picture) -> str:
+    svg = clean_svg(picture.svg)
+    return f'<div class="picture">{svg}</div>' if svg else ""
 
 
 def _line(line: Line) -> str:

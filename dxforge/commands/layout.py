@@ -6,8 +6,21 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from dxforge.commands.shown import shown, shown_line
-from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, diff_style
+from dxforge.commands.shown import output_line, shown, shown_line
+from dxforge.commands.view import (
+    Block,
+    Commands,
+    Diff,
+    Gap,
+    Line,
+    Output,
+    Picture,
+    Section,
+    Span,
+    Table,
+    Text,
+    diff_style,
+)
 
 _BETWEEN = 2
 _ALIGNED_AT_MOST = 100
@@ -28,6 +41,10 @@ def layout(blocks: Iterable[Block], *, columns: int | None = None) -> Iterator[L
                 yield ()
             case Diff():
                 yield from _diff(block)
+            case Output():
+                yield from ((Span("  " * block.indent), Span(output_line(text))) for text in block.lines)
+            case Picture():
+                pass
             case Table():
                 yield from _table(block, columns)
             case Commands():

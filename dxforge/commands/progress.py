@@ -6,10 +6,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from dxforge.build.events import StepFinished, StepOutput, StepStarted
+from dxforge.commands.board import Board, line_of
+from dxforge.commands.live import Live, Outlet
 from dxforge.commands.shown import shown
+from dxforge.commands.terminal import encodable
 from dxforge.events import Event, Notice, Progress, WaitingForProject
+from dxforge.orchestrator.status import ToolChanged
 
 if TYPE_CHECKING:
+    from rich.live import Live as Screen
     from rich.progress import Progress as Bars
 
 _PATIENCE_S = 0.4
@@ -28,17 +34,32 @@ def waiting_line(event: WaitingForProject) -> str:
     return f"waiting for {holder}, which works on this project (at most {event.timeout_s:g} s)"
 
 
-class Reporter:
-    """Listens to events: bars on a terminal once the work takes a moment, lines for what must be said.
+class Reporter(Live):
+    """Listens to events: bars and a board on a terminal once the work takes a moment, lines for what must be said.
 
-    Events come from any thread. ``close`` removes the bars.
+    Events come from any thread. ``close`` takes bars and board off the screen.
+
+    Args:
+        stream: where all this goes, standard error.
+        bars: whether that is a terminal that may be drawn on.
+        output: where a tool's standard output goes, and its standard error to ``stream``; None: nowhere.
+        verbose: show what build steps print.
+        quiet: say only what must be said.
     """
 
-    def __init__(self, stream: TextIO, *, bars: bool) -> None:
+    def __init__(
+        self, stream: TextIO, *, bars: bool, output: TextIO | None = None, verbose: bool = False, quiet: bool = False
+    ) -> None:
         self._stream = stream
         self._wants_bars = bars
+        self._output = output
+        self._verbose = verbose
+        self._quiet = quiet
         self._bars: Bars | None = None
         self._tasks: dict[tuple[str, str], Any] = {}
+        self._board = Board()
+        self._screen: Screen | None = None
+        self._outlet = Outlet()
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._closed = False
@@ -52,28 +73,76 @@ class Reporter:
                 self._say(f"note: {shown(event.text)}")
             elif isinstance(event, WaitingForProject):
                 self._say(waiting_line(event))
-            elif isinstance(event, Progress) and self._wants_bars:
-                self._advance(event)
+            elif isinstance(event, StepOutput):
+                if self._verbose and not self._quiet:
+                    self._outlet.put("stderr", event.text)
+            elif isinstance(event, ToolChanged | StepStarted | StepFinished):
+                self._tell(event)
+            elif isinstance(event, Progress):
+                if event.phase == "build":
+                    self._board(event)
+                elif self._wants_bars:
+                    self._advance(event)
+
+    def output(self, stream: str, text: str) -> None:
+        if self._output is not None:
+            self._outlet.put(stream, text)
+
+    def draw(self) -> None:
+        self._outlet.drain(self._write)
+        with self._lock:
+            if not self._wants_bars or self._closed or self._bars or self._board.empty or not self._patient:
+                return
+            from dxforge.commands.terminal import console_for, redraw, start_screen
+
+            if self._screen is None:
+                self._screen = start_screen(console_for(self._stream))
+            redraw(self._screen, self._board.blocks())
 
     def close(self) -> None:
-        """Take the bars off the screen; later events are dropped."""
+        """Take everything off the screen; later events are dropped."""
         with self._lock:
             self._closed = True
-            if self._bars is not None:
-                self._bars.stop()
+            self._clear()
+
+    @property
+    def _patient(self) -> bool:
+        # Most work is over before a bar could be read; it does not even pay for importing rich.
+        return time.monotonic() - self._start >= _PATIENCE_S
+
+    def _tell(self, event: Event) -> None:
+        if self._wants_bars:
+            self._board(event)
+        elif not self._quiet and (told := line_of(event)):
+            self._say("".join(shown(span.text) for span in told))
+
+    def _clear(self) -> None:
+        for shown_now in (self._bars, self._screen):
+            if shown_now is not None:
+                shown_now.stop()
+        self._bars = self._screen = None
+
+    def _write(self, stream: str, text: str) -> None:
+        with self._lock:
+            # From here on, the screen is the tool's.
+            self._clear()
+            self._wants_bars = False
+        target = self._stream if stream == "stderr" or self._output is None else self._output
+        target.write(encodable(text, target))
+        target.flush()
 
     def _say(self, text: str) -> None:
-        if self._bars is not None:
+        drawn = self._bars or self._screen
+        if drawn is not None:
             from rich.text import Text
 
-            self._bars.console.print(Text(text))
+            drawn.console.print(Text(text))
         else:
-            print(text, file=self._stream, flush=True)
+            print(encodable(text, self._stream), file=self._stream, flush=True)
 
     def _advance(self, event: Progress) -> None:
-        # Most runs are over before a bar could be read; they do not even pay for importing rich.
         if self._bars is None:
-            if time.monotonic() - self._start < _PATIENCE_S:
+            if not self._patient:
                 return
             self._bars = self._start_bars()
         key = (event.phase, event.item if event.phase == "download" else "")

@@ -18,7 +18,9 @@ from dxforge.commands.changes import (
 )
 from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, plural
 from dxforge.commands.shown import lines_of, quoted
+from dxforge.commands.tools import tool_table, up_count
 from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, light_span, line
+from dxforge.orchestrator.status import ToolInfo, ToolState
 from dxforge.traffic.model import Action, Change, FileDiff, InstallReport, PackageChange, TrafficLight
 
 if TYPE_CHECKING:
@@ -221,26 +223,36 @@ class StatusResult(Result):
     project: str
     packages: tuple[Mapping[str, Any], ...]
     pending: tuple[Change, ...]
+    tools: tuple[ToolInfo, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "tools": [],
+            "tools": [info.to_json() for info in self.tools],
             "tasks": [],
             "packages": [dict(package) for package in self.packages],
             "pending": [review_item(change) for change in self.pending],
         }
 
     def summary(self) -> str:
-        return f"status: {plural(len(self.packages), 'package')}, {len(self.pending)} pending"
+        tools = f", {up_count(self.tools)}" if self.tools else ""
+        return f"status: {plural(len(self.packages), 'package')}, {len(self.pending)} pending{tools}"
 
     def view(self) -> Sequence[Block]:
         blocks: list[Block] = [Text(line("Project ", Span(self.project, "strong"))), Gap()]
+        blocks.extend(self._packages())
+        if self.tools:
+            blocks.extend((Gap(), tool_table(self.tools)))
+            down = [info.name for info in self.tools if info.status.state is ToolState.STOPPED]
+            if len(down) == len(self.tools):
+                blocks.extend((Gap(), Commands(((f"{self.program} start {quoted(down[0])}", "start a tool"),))))
+        return blocks
+
+    def _packages(self) -> list[Block]:
         if not self.packages:
             add = Commands(((f"{self.program} add humanize", "a package of the Python index, as source you own"),))
-            return [*blocks, Text(line("No packages yet.")), Gap(), add]
+            return [Text(line("No packages yet.")), Gap(), add]
         rows = tuple(self._row(package) for package in self.packages)
-        blocks.append(Table(rows, ("Package", "Version", "Source", "You changed", "Pending")))
-        blocks.append(Gap())
+        blocks: list[Block] = [Table(rows, ("Package", "Version", "Source", "You changed", "Pending")), Gap()]
         if self.pending:
             blocks.append(Text(line(Span(awaiting(len(self.pending)), "strong"))))
             blocks.append(Commands(((f"{self.program} review", "see and decide"),)))

@@ -31,6 +31,11 @@ class Result:
         """The contract's exit status."""
         return DONE
 
+    @property
+    def shown_live(self) -> bool:
+        """Whether a terminal has seen everything while it happened."""
+        return False
+
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints."""
         raise NotImplementedError
@@ -155,6 +160,20 @@ class LogResult(Result):
                 )
             )
         return [Table(tuple(rows), ("Id", "When (UTC)", "Command", "Files", "What"))]
+
+
+def error_json(error: DxForgeError) -> dict[str, Any]:
+    """An error in JSON: kind, what, where, hint, and the last output of a tool where it is about one."""
+    fields: dict[str, Any] = {"kind": error.kind, "what": error.what, "where": error.where, "hint": error.hint}
+    if lines := log_tail(error):
+        fields["log_tail"] = list(lines)
+    return fields
+
+
+def log_tail(error: DxForgeError) -> tuple[str, ...]:
+    """The last output of the tool that an error is about; empty where it is about none."""
+    lines: tuple[str, ...] = getattr(error, "log_tail", ())
+    return lines
 
 
 def shorter_time(time: str) -> str:

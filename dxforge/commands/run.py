@@ -21,7 +21,8 @@ def run_line(args: Sequence[str], *, cwd: Path | str) -> Result:
         UsageError: the line cannot mean anything.
         DxForgeError: it could not be carried out.
     """
-    from dxforge.commands.actions import Session, execute
+    from dxforge.commands.actions import execute
     from dxforge.commands.grammar import parse
+    from dxforge.commands.session import Session
 
     return execute(parse(args), Session(cwd=Path(cwd)))

@@ -8,6 +8,8 @@ import shlex
 _SURROGATE_BYTES = range(0xDC80, 0xDD00)
 # One escape sequence of `shown`, for reading it back.
 _ESCAPED = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+# Control sequences of ECMA-48: CSI, OSC up to its end, and the two-character ones.
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 
 
 def shown(text: str) -> str:
@@ -28,6 +30,15 @@ def shown_line(text: str) -> str:
     # Every line of a CRLF file has one.
     text, returned = (text[:-1], "\\r") if text.endswith("\r") else (text, "")
     return "\t".join(shown(part) for part in text.split("\t")) + returned
+
+
+def output_line(text: str) -> str:
+    """A line that a program wrote: as ``shown_line``, without its colours and cursor moves.
+
+    What a carriage return was to overwrite on a terminal (progress bars) is left out.
+    """
+    text = _TERMINAL.sub("", text.rstrip("\r\n"))
+    return shown_line(text.rsplit("\r", 1)[-1])
 
 
 def lines_of(text: str) -> list[str]:

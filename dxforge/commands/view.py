@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from dxforge.build.model import StepState
+    from dxforge.orchestrator.status import ToolState
     from dxforge.traffic.model import TrafficLight
 
 Style = Literal["", "strong", "dim", "green", "yellow", "red", "added", "removed", "hunk", "command"]
@@ -56,6 +58,22 @@ class Diff:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """Lines that a program wrote; its colours are left out."""
+
+    lines: tuple[str, ...]
+    indent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An SVG that we drew; ``name`` says what it shows. Only notebooks have room for it."""
+
+    svg: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A titled part that can be folded where the medium can (``opened`` says how it starts)."""
 
@@ -71,10 +89,27 @@ class Commands:
     rows: tuple[tuple[str, str], ...]
 
 
-Block = Text | Gap | Table | Diff | Section | Commands
+Block = Text | Gap | Table | Diff | Output | Picture | Section | Commands
 
 _LIGHTS: dict[str, tuple[str, Style]] = {"green": ("●", "green"), "yellow": ("▲", "yellow"), "red": ("■", "red")}
-PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": "."})
+_STATES: dict[str, tuple[str, Style]] = {
+    "stopped": ("○", "dim"),
+    "starting": ("◐", "yellow"),
+    "running": ("◉", "green"),
+    "healthy": ("●", "green"),
+    "degraded": ("■", "red"),
+}
+_STEPS: dict[str, tuple[str, Style]] = {
+    "run": ("◐ To run", "yellow"),
+    "restore": ("◉ To restore", "green"),
+    "depends": ("◐ Depends", "yellow"),
+    "up-to-date": ("● Up to date", "green"),
+    "built": ("● Built", "green"),
+    "restored": ("● Restored", "green"),
+    "failed": ("■ Failed", "red"),
+    "skipped": ("○ Skipped", "dim"),
+}
+PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": ".", "○": "o", "◐": "~", "◉": "*", "×": "x"})
 """For streams that cannot encode the shapes."""
 
 
@@ -83,6 +118,41 @@ def light_span(light: TrafficLight, *, count: int | None = None) -> Span:
     shape, style = _LIGHTS[light.value]
     word = light.value.capitalize()
     return Span(f"{shape} {word}" if count is None else f"{shape} {count} {word}", style)
+
+
+def state_span(state: ToolState) -> Span:
+    """A tool's state as colour, shape and word."""
+    shape, style = _STATES[state.value]
+    return Span(f"{shape} {state.value.capitalize()}", style)
+
+
+def step_span(state: StepState) -> Span:
+    """What becomes or became of a build step, as colour, shape and words."""
+    return Span(*_STEPS[state.value])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as one reads them: ``0.05 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for large, small, name, part in ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "min"), (60, 1, "min", "s")):
+        if whole >= large:
+            rest = whole % large // small
+            return f"{whole // large} {name} {rest} {part}" if rest else f"{whole // large} {name}"
+    return f"{whole} s"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes as one reads them: ``512 B``, ``1.5 KiB``, ``96 MiB``."""
+    amount = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.1f} {unit}" if unit != "B" and amount < 9.95 else f"{amount:.0f} {unit}"
 
 
 def line(*parts: str | Span) -> Line:

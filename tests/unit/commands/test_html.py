@@ -1,59 +1,24 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 from dxforge.commands.html import html
 from dxforge.commands.reports import DiffResult, OperationResult, ReviewResult
-from dxforge.commands.view import Commands, Diff, Section, Span, Table, Text, line
+from dxforge.commands.view import Commands, Diff, Output, Picture, Section, Span, Table, Text, line
 from dxforge.traffic.model import Change, FileDiff, InstallReport
-
-ALLOWED = {"style", "div", "p", "table", "tr", "th", "td", "code", "span", "details", "summary", "pre", "b"}
-VOID: set[str] = set()
-
-
-class Strict(HTMLParser):
-    """Fails on anything that we would never write ourselves; collects the text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.titles: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in ALLOWED, tag
-        for name, value in attrs:
-            assert name in {"class", "open", "style"}, name
-            if name == "style":
-                assert re.fullmatch(r"margin-left: [0-9.]+em", value or "")
-        self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-
-def read(text: str) -> str:
-    parser = Strict()
-    parser.feed(text)
-    parser.close()
-    assert parser.open == []
-    return "".join(parser.words)
-
+from tests.support.strict_html import read
 
 def test_every_block_is_well_formed_and_says_what_the_text_says() -> None:
     blocks = [
         Text(line("a < b ", Span("x", "strong")), indent=2),
         Table(((line("<td>"), line("&amp;")),), ("A&B", "C")),
         Diff(("@@ -1 +1 @@", "-<b>", "+&lt;"), ("hunk 1",)),
+        Output(("\x1b[31mred\x1b[0m <b>", "10%\r20%")),
+        Picture('<svg xmlns="http://www.w3.org/2000/svg"><text>a &lt; b</text></svg>', "a picture"),
         Section(line("title"), (Commands((("dxforge diff '<x>'", "see"),)),), opened=True),
     ]
     words = read(html(blocks))
-    for text in ("a < b ", "<td>", "&amp;", "A&B", "-<b>", "+&lt;", "hunk 1", "dxforge diff '<x>'"):
+    for text in ("a < b ", "<td>", "&amp;", "A&B", "-<b>", "+&lt;", "hunk 1", "red <b>", "20%", "a < b", "dxforge diff '<x>'"):
         assert text in words
 
 

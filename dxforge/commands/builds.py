@@ -1,0 +1,243 @@
+"""The result of a build, or of its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dxforge.build.model import BuildPlan, BuildReport, Changes, StepPlan, StepResult, StepState
+from dxforge.commands.changes import awaiting
+from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, error_json, plural
+from dxforge.commands.shown import lines_of
+from dxforge.commands.view import (
+    Block,
+    Commands,
+    Gap,
+    Line,
+    Output,
+    Picture,
+    Section,
+    Span,
+    Table,
+    Text,
+    duration,
+    light_span,
+    line,
+    step_span,
+)
+from dxforge.traffic.model import TrafficLight
+
+if TYPE_CHECKING:
+    from dxforge.errors import DxForgeError
+
+_TAIL_LINES = 20
+_FOLDED_LINES = 200
+_LISTED_AT_MOST = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class BuildResult(Result):
+    """What a build did, or would do.
+
+    ``explain``: every difference is listed. ``allow_pending``: pending files were no reason to stop. ``detailed``: with
+    pictures and output, folded. ``stopped``: tools that ended with the build. ``graph``: where the picture was written.
+    """
+
+    report: BuildReport | BuildPlan
+    explain: bool = False
+    allow_pending: bool = False
+    strict: bool = False
+    detailed: bool = False
+    stopped: tuple[str, ...] = ()
+    graph: str = ""
+
+    @property
+    def _blocked(self) -> bool:
+        return bool(self.report.pending) and not self.allow_pending
+
+    @property
+    def _steps(self) -> Sequence[StepPlan | StepResult]:
+        return self.report.steps
+
+    @property
+    def _failed(self) -> list[StepResult]:
+        steps = self.report.steps if isinstance(self.report, BuildReport) else ()
+        return [step for step in steps if step.state is StepState.FAILED]
+
+    @property
+    def exit_code(self) -> int:
+        if self._blocked:
+            return FAILED if self.strict else UNDECIDED
+        return DONE if self.report.ok else FAILED
+
+    def to_json(self) -> dict[str, Any]:
+        data = {**self.report.to_json(), "stopped": list(self.stopped)}
+        if error := self.failure():
+            data["ok"] = False
+            data["error"] = error_json(error)
+        return data
+
+    def failure(self) -> DxForgeError | None:
+        from dxforge.errors import BuildFailedError, BuildPendingError
+
+        if self._blocked:
+            if not self.strict:
+                return None
+            paths = tuple(file.path for file in self.report.pending)
+            hint = f"Decide with `{self.program} review`, or build with --allow-pending"
+            return BuildPendingError(
+                f"nothing was built: {awaiting(len(paths))}", where=paths[0], hint=hint, paths=paths
+            )
+        if self.report.ok:
+            return None
+        failed = self._failed
+        if not failed:
+            return BuildFailedError("the build failed")
+        others = f", and {plural(len(failed) - 1, 'other step')}" if len(failed) > 1 else ""
+        hint = f"Its whole output is in {failed[0].stderr_path}" if failed[0].stderr_path else ""
+        return BuildFailedError(f"{failed[0].why}{others}", where=f"step {failed[0].step.name}", hint=hint)
+
+    def summary(self) -> str:
+        return f"build: {self._counts() or 'no steps'}; {len(self.report.pending)} pending"
+
+    def view(self) -> Sequence[Block]:
+        return [*self._overview(), *self._failures(), *self._remarks()]
+
+    def folding_view(self) -> Sequence[Block]:
+        if not self.detailed:
+            return self.view()
+        return [*self._overview(), *self._failures(), *self._pictures(), *self._outputs(), *self._remarks()]
+
+    def _overview(self) -> Iterator[Block]:
+        rest = [step for step in self._steps if step.state is StepState.UP_TO_DATE]
+        # Many steps are mostly many that nothing happened to.
+        listed = [step for step in self._steps if self.verbose or len(rest) <= 1 or step not in rest]
+        if listed:
+            planned = isinstance(self.report, BuildPlan)
+            header = ("Step", "Plan", "Why") if planned else ("Step", "Result", "Time", "Why")
+            yield Table(tuple(_row(step) for step in listed), header)
+        if len(listed) < len(self._steps):
+            yield Text(line(f"{plural(len(rest), 'step')} up to date."))
+        if not self._steps and not self._blocked:
+            yield Text(line("There are no steps in [build]."))
+        if self.explain:
+            for step in self._steps:
+                if step.changes:
+                    yield Gap()
+                    yield Text(line(Span(step.step.name, "strong"), " is different from its last run:"))
+                    yield Table(tuple(_changes(step.changes)), indent=1)
+        for step in self._steps:
+            for note in step.notes:
+                yield Text(line(Span(f"{step.step.name}: ", "strong"), note))
+        if self._blocked:
+            yield from self._pending()
+
+    def _pending(self) -> Iterator[Block]:
+        pending = self.report.pending
+        yield Text(line(Span(f"{awaiting(len(pending))}, so nothing was built", "strong")))
+        yield Gap()
+        rows = tuple(
+            (line(light_span(TrafficLight(file.light))), line(file.path), line(file.reason))
+            for file in pending[:_LISTED_AT_MOST]
+        )
+        yield Table(rows, indent=1)
+        if len(pending) > _LISTED_AT_MOST:
+            yield Text(line(f"… and {len(pending) - _LISTED_AT_MOST} more"), indent=1)
+        yield Gap()
+        yield Commands(
+            (
+                (f"{self.program} review", "see and decide"),
+                (f"{self.program} build --allow-pending", "build with the files as they are now"),
+            )
+        )
+
+    def _failures(self) -> Iterator[Block]:
+        for step in self._failed:
+            printed = lines_of(step.stderr) or lines_of(step.stdout)
+            yield Gap()
+            title = line(Span("■ ", "red"), Span(step.step.name, "strong"), f": {step.why}")
+            if not printed:
+                yield Text(title)
+                continue
+            yield Text((*title, Span("; the last that it wrote:")))
+            yield Output(tuple(printed[-_TAIL_LINES:]), indent=1)
+            if step.stderr_path:
+                yield Text(line(Span("all of it: ", "dim"), Span(step.stderr_path, "dim")), indent=1)
+
+    def _pictures(self) -> Iterator[Block]:
+        from dxforge.build.picture import graph_svg, timeline_svg
+
+        if len(self._steps) < 2:
+            return
+        yield Section(
+            line("Graph"), (Picture(graph_svg(self.report), "the steps and what they wait for"),), opened=True
+        )
+        if isinstance(self.report, BuildReport) and any(step.duration_s for step in self.report.steps):
+            yield Section(line("Timeline"), (Picture(timeline_svg(self.report), "when each step ran"),))
+
+    def _outputs(self) -> Iterator[Block]:
+        steps = self.report.steps if isinstance(self.report, BuildReport) else ()
+        for step in steps:
+            printed = [*lines_of(step.stdout), *lines_of(step.stderr)]
+            if printed:
+                size = Span(f"  {plural(len(printed), 'line')}", "dim")
+                shown: list[Block] = [Output(tuple(printed[-_FOLDED_LINES:]))]
+                if step.stdout_path:
+                    shown.append(Text(line(Span(f"all of it: {step.stdout_path}, {step.stderr_path}", "dim"))))
+                yield Section(line("Output of ", Span(step.step.name, "strong"), size), tuple(shown))
+
+    def _remarks(self) -> Iterator[Block]:
+        report = self.report
+        yield Gap()
+        if isinstance(report, BuildPlan):
+            yield Text(line(Span("Nothing was run (--dry-run).", "dim")))
+        elif not self._blocked:
+            verb = "Built" if report.ok else "Failed after"
+            saved = sum(step.saved_s for step in report.steps if step.cached)
+            spared = f"; the cache spared {duration(saved)}" if saved >= 0.1 else ""
+            yield Text(
+                line(
+                    Span(f"{verb}{' in' if report.ok else ''} {duration(report.duration_s)}", "strong"),
+                    f": {self._counts()}{spared}.",
+                )
+            )
+        for note in report.notes:
+            yield Text(line(Span("note: ", "strong"), note))
+        if self.stopped:
+            names = ", ".join(self.stopped)
+            yield Text(
+                line(
+                    Span(f"Stopped again: {names}. ", "dim"),
+                    Span(f"`{self.program} start {self.stopped[0]}` keeps it running between builds.", "dim"),
+                )
+            )
+        if self.graph:
+            yield Text(line(Span(f"The graph is in {self.graph}", "dim")))
+
+    def _counts(self) -> str:
+        states = [step.state for step in self._steps]
+        return ", ".join(f"{states.count(state)} {state.word}" for state in StepState if state in states)
+
+
+def _row(step: StepPlan | StepResult) -> tuple[Line, ...]:
+    name, state, why = line(Span(step.step.name, "strong")), line(step_span(step.state)), line(step.why)
+    if isinstance(step, StepPlan):
+        return name, state, why
+    return name, state, line(Span(duration(step.duration_s), "dim") if step.duration_s else Span("-", "dim")), why
+
+
+def _changes(changes: Changes) -> Iterator[tuple[Line, ...]]:
+    kinds = (
+        ("+ added", "added", changes.added),
+        ("~ changed", "", changes.changed),
+        ("- removed", "removed", changes.removed),
+    )
+    for other in changes.other:
+        yield line("~ changed"), line(other)
+    for word, _, paths in kinds:
+        for number, path in enumerate(sorted(paths)):
+            if number == _FOLDED_LINES:
+                yield line(word), line(f"… and {len(paths) - number} more (--json has all)")
+                break
+            yield line(word), line(path)
