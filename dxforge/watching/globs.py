@@ -14,23 +14,25 @@ class Globs:
     names a folder means everything below it. A leading ``!`` takes out again; the last glob that matches decides.
 
     Args:
-        globs: as in ``dx.toml``.
+        lists: lists of globs as in ``dx.toml``; what any of them means is meant.
         leave_out: files and folders (paths, no globs) that are not meant although a glob matches them.
     """
 
-    def __init__(self, globs: Sequence[str], *, leave_out: Sequence[str] = ()) -> None:
+    def __init__(self, *lists: Sequence[str], leave_out: Sequence[str] = ()) -> None:
         from pathspec import GitIgnoreSpec
 
-        clean = [("!" if glob.startswith("!") else "", _clean(glob.removeprefix("!"))) for glob in globs]
+        clean = [
+            [("!" if glob.startswith("!") else "", _clean(glob.removeprefix("!"))) for glob in globs] for globs in lists
+        ]
         # Anchored, a pattern of git's means just what is promised above.
-        self._spec = GitIgnoreSpec.from_lines(f"{sign}/{glob or '**'}" for sign, glob in clean)
+        self._specs = [GitIgnoreSpec.from_lines(f"{sign}/{glob or '**'}" for sign, glob in globs) for globs in clean]
         self._leave_out = tuple(f"{_clean(path)}/" for path in leave_out)
-        self.bases = frozenset(_literal(glob) for sign, glob in clean if not sign)
+        self.bases = frozenset(_literal(glob) for globs in clean for sign, glob in globs if not sign)
         """What each glob spells before its first wildcard: the folder that it starts from, or the path that it is."""
 
     def match(self, path: str) -> bool:
         """Whether the file at ``path`` is meant."""
-        return not f"{path}/".startswith(self._leave_out) and self._spec.match_file(path)
+        return not f"{path}/".startswith(self._leave_out) and any(spec.match_file(path) for spec in self._specs)
 
 
 def _clean(path: str) -> str:

@@ -14,24 +14,25 @@ import concurrent.futures
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dxforge.errors import WatchError
-from dxforge.watching.globs import Globs
 from dxforge.watching.looks import Looks
 
 if TYPE_CHECKING:
     from watchfiles import Change
+
+    from dxforge.watching.globs import Globs
 
 _LONGEST_BURST = 10
 _POLL_S = 1.0
 
 
 class Watch:
-    """Changed files in batches: ``async with Watch(root, globs) as changes: async for paths in changes: ...``.
+    """Changed files in batches: ``async with Watch(root, Globs(...)) as changes: async for paths in changes: ...``.
 
     A batch holds the paths (from ``root``, with ``/``) of the files that are not what they were in the batch before, or
     when the block was entered: written, created, deleted, moved, made executable. What happens while no one waits for
@@ -43,8 +44,7 @@ class Watch:
 
     Args:
         root: the project's folder.
-        globs: as `Globs` takes them.
-        ignore: own outputs, as paths of files and folders.
+        globs: which files are meant; own outputs are to be left out there.
         debounce_s: a batch ends when nothing happened for so long, or after ten times as long.
         notice: called with a line worth telling, in another thread.
 
@@ -55,14 +55,13 @@ class Watch:
     def __init__(
         self,
         root: Path | str,
-        globs: Sequence[str],
+        globs: Globs,
         *,
-        ignore: Sequence[str] = (),
         debounce_s: float = 0.1,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._root = Path(root).absolute()
-        self._looks = Looks(self._root, Globs(globs, leave_out=ignore))
+        self._looks = Looks(self._root, globs)
         self._debounce_ms = max(1, round(debounce_s * 1000))
         self._notice = notice
         self._stop = threading.Event()

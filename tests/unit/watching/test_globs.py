@@ -40,6 +40,11 @@ def test_a_glob_may_take_out_again() -> None:
     assert globs.bases == {"src", "src/vendor/mine.js"}
 
 
+def test_several_lists_do_not_take_out_of_each_other() -> None:
+    globs = Globs(["src/x/**"], ["src/**", "!src/x/**"])
+    assert globs.match("src/x/a") and globs.match("src/b")
+
+
 NAMES = st.sampled_from(["a", "b", "ab", "a.b", ".c", "*", "**", "?", "a*", "*.b", "[ab]", "[!a]b"])
 PATHS = st.lists(st.sampled_from(["a", "b", "ab", "a.b", ".c", "cab"]), min_size=1, max_size=4).map("/".join)
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from dxforge.errors import WatchError
+from dxforge.watching.globs import Globs
 from dxforge.watching.watch import Watch
 
 DEADLINE_S = 30
 
 
 def watched(root: Path, *globs: str, ignore: tuple[str, ...] = ()) -> Watch:
-    return Watch(root, globs, ignore=ignore, debounce_s=0.05)
+    return Watch(root, Globs(globs, leave_out=ignore), debounce_s=0.05)
 
 
 def story(work: Callable[[], Awaitable[None]]) -> None:
@@ -200,11 +201,12 @@ def test_several_watches_side_by_side(tmp_path: Path) -> None:
 OUT_OF_WATCHES = """
 import asyncio, sys
 from pathlib import Path
+from dxforge.watching.globs import Globs
 from dxforge.watching.watch import Watch
 
 async def main(root: Path) -> None:
     told = []
-    async with Watch(root, ["**"], notice=told.append) as changes:
+    async with Watch(root, Globs(["**"]), notice=told.append) as changes:
         (root / "d7/new").write_text("found all the same")
         print(sorted(await anext(changes)))
         (root / "d7/new").write_text("and again")
@@ -237,10 +239,11 @@ def test_where_the_system_cannot_watch_we_look(tmp_path: Path, limit: str) -> No
 
 FORGOTTEN = """
 import asyncio, sys, threading
+from dxforge.watching.globs import Globs
 from dxforge.watching.watch import Watch
 
 async def forget(begun: threading.Event) -> None:
-    watch = Watch(sys.argv[1], ["**"])
+    watch = Watch(sys.argv[1], Globs(["**"]))
     await watch.__aenter__()
     begun.set()
     await anext(watch)
