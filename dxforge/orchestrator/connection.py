@@ -26,8 +26,8 @@ class Listener(Protocol):
     def hear(self, said: dict[str, Any]) -> None:
         """It said something."""
 
-    def hang_up(self) -> None:
-        """It says no more."""
+    def hang_up(self, *, lost: bool) -> None:
+        """It is heard no more; ``lost``: and we have not closed the connection."""
 
 
 class Connection(asyncio.Protocol):
@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._unheard: list[dict[str, Any]] = []
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
+        self._closing = False
         self._slice_bytes = 0
         self._slice_start = 0.0
 
@@ -93,10 +94,11 @@ class Connection(asyncio.Protocol):
             listener.hear(said)
         self._unheard.clear()
         if self.closed.done():
-            listener.hang_up()
+            listener.hang_up(lost=not self._closing)
 
     def close(self) -> None:
         """Say no more. What was said before is still sent."""
+        self._closing = True
         if self._transport is not None:
             self._transport.close()
 
@@ -120,7 +122,7 @@ class Connection(asyncio.Protocol):
             if not future.done():
                 future.set_result(None)
         if self._listener is not None:
-            self._listener.hang_up()
+            self._listener.hang_up(lost=not self._closing)
 
     def _take(self, said: dict[str, Any]) -> None:
         if said["what"] == "hello":

@@ -28,7 +28,7 @@ class Ring:
     """
 
     def __init__(self, max_lines: int = 1000, max_bytes: int = 1 << 20) -> None:
-        self._lines: deque[str] = deque()
+        self._lines: deque[tuple[str, int]] = deque()
         self._max_lines = max_lines
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -37,18 +37,22 @@ class Ring:
 
     def feed(self, data: bytes) -> list[str]:
         """Take in a piece that may begin and end anywhere; returns the lines that it completed."""
-        *whole, self._open = (self._open + self._decoder.decode(data)).split("\n")
-        done = [part for line in whole for part in _split(line.removesuffix("\r"))]
+        text = self._open + self._decoder.decode(data)
+        # By whole pieces, not line by line: a tool may print a million short lines a second.
+        *done, self._open = (text.replace("\r\n", "\n") if "\r" in text else text).split("\n")
+        if len(text) > LINE_BYTES and max(map(len, done), default=0) > LINE_BYTES:
+            done = [part for line in done for part in _split(line)]
         if len(self._open) > LINE_BYTES:
             *parts, self._open = _split(self._open)
             done += parts
-        for line in done:
+        for line in done[-self._max_lines :]:
             self._keep(line)
         return done
 
     def lines(self) -> list[str]:
         """All of them, oldest first; one that is not complete yet is the last."""
-        return [*self._lines, self._open] if self._open else list(self._lines)
+        lines = [line for line, _ in self._lines]
+        return [*lines, self._open] if self._open else lines
 
     def tail(self, last: int) -> list[str]:
         """The last ``last`` of them, oldest first."""
@@ -61,10 +65,11 @@ class Ring:
         return self._open
 
     def _keep(self, line: str) -> None:
-        self._lines.append(line)
-        self._bytes += len(line)
+        size = len(line.encode())
+        self._lines.append((line, size))
+        self._bytes += size
         while len(self._lines) > self._max_lines or (self._bytes > self._max_bytes and len(self._lines) > 1):
-            self._bytes -= len(self._lines.popleft())
+            self._bytes -= self._lines.popleft()[1]
 
 
 def _split(line: str) -> list[str]:

@@ -106,6 +106,7 @@ class Process:
         self.missed_bytes = 0
         """Output that came too fast to be shown here; it is on disk."""
         self._peer = peer
+        self._posts = 0
         loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Ended] = loop.create_future()
         self._left: asyncio.Future[bool] = loop.create_future()
@@ -178,6 +179,7 @@ class Process:
     def post(self, board: Mapping[str, Any]) -> None:
         """Put ``board`` (what JSON can hold) up for all sessions, also those to come. Owners only."""
         self.board = board
+        self._posts += 1
         self._peer.send(do="board", board=board)
 
     def keep(self, *, keep: bool = True) -> None:
@@ -189,10 +191,11 @@ class Process:
         """What the guard says; called by the connection."""
         what = said["what"]
         if what == "state":
-            before = self.board
-            self._stand(said)
-            if self.on_board is not None and self.board != before:
-                self.on_board(self.board)
+            board = said["board"] if said["posts"] == self._posts else self.board
+            changed = board != self.board
+            self._stand({**said, "board": board})
+            if changed and self.on_board is not None:
+                asyncio.get_running_loop().call_soon(self.on_board, board)
         elif what == "missed":
             self.missed_bytes += said["bytes"]
         elif what == "left":
@@ -203,17 +206,17 @@ class Process:
             fields = {key: said[key] for key in Ended.__slots__}
             self._end(Ended(**fields))
 
-    def hang_up(self) -> None:
-        """The connection is closed, by either side; called by the connection."""
+    def hang_up(self, *, lost: bool) -> None:
+        """The connection is closed; called by the connection."""
         if self._ended.done():
             return
-        if self._left.done() and self._left.result():
+        if lost:
+            # The guard did not say goodbye: it was killed. The kernel kills the tool then; the rest is ours to find.
+            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+        else:
             gone = ToolError("this session has left it", hint="Join it again, or start it")
             self._ended.set_exception(gone)
             self._ended.exception()  # nobody may be waiting, and that is no fault
-        else:
-            # The guard did not say goodbye: it was killed. The kernel kills the tool then; the rest is ours to find.
-            self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     async def _sweep(self) -> None:
         survivors = await sweep_session(self.record)
@@ -225,11 +228,12 @@ class Process:
                 cpu_s=0.0,
                 max_memory_bytes=0,
                 lost_bytes=0,
-                fault="its guard was killed",
+                fault="its guard has hung up" if self.record.guarded else "its guard was killed",
             )
         )
 
     def _end(self, ended: Ended) -> None:
+        self._peer.close()
         _settle(self._ended, ended)
         _settle(self._left, False)  # noqa: FBT003 - the answer to "does it go on"
 

@@ -179,19 +179,22 @@ def _unlock(descriptor: int) -> None:
 
 
 async def sweep_session(record: RunRecord) -> int:
-    """Kill what is left in the session of a guard that was killed; returns how many processes that were."""
+    """Kill what is left in the session of a guard that was killed; returns how many processes that were.
+
+    A guard that is still there is left alone with its tool.
+    """
     killed: set[int] = set()
     loop = asyncio.get_running_loop()
     until = loop.time() + _SWEEP_S
     while loop.time() < until:
         left = _session_members(record)
-        if not left:
+        if not left and not record.guarded:
             break
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(_POLL_S)  # also while a guard is dying: its socket is closed before it is gone
     return len(killed)
 
 
@@ -200,8 +203,8 @@ def _session_members(record: RunRecord) -> set[int]:
         return set()
     table = system.process_table()
     leader = table.get(record.guard_pid)
-    if leader is not None and leader.state != "Z" and not record.guarded:
-        return set()  # the number is somebody else's by now, and so is a session of that number
+    if leader is not None and leader.state != "Z":
+        return set()  # the guard, or somebody else who has its number by now, and then also the session's
     found = set()
     for pid, entry in table.items():
         with contextlib.suppress(OSError):

@@ -239,7 +239,7 @@ def test_a_descendant_may_end_in_its_own_way_after_the_leader(tmp_path: Path, ma
     asyncio.run(story())
 
 
-# ------------------------------------------------------------------------------------------------------ several sessions
+# ---------------------------------------------------------------------------------------------------- several sessions
 def test_two_owners(tmp_path: Path, mark: str) -> None:
     folder = tmp_path / "tool"
     with owner() as one, owner() as two:

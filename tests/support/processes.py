@@ -163,7 +163,9 @@ class Output:
 
     async def until(self, text: bytes) -> None:
         """Wait until ``text`` was printed."""
-        await until_async(lambda: text in self.stdout + self.stderr, f"it never printed {text!r}: {self.stdout[-500:]!r}")
+        await until_async(
+            lambda: text in self.stdout + self.stderr, f"it never printed {text!r}: {self.stdout[-500:]!r}"
+        )
 
 
 @contextlib.asynccontextmanager

@@ -36,6 +36,7 @@ class Client:
         self.missed_bytes = 0
         self.joined = False
         self.owner = False
+        self.posts = 0
         self.stale = False
         self.there = True
         self.pid, self.pidfd = peer_of(connection)
@@ -80,7 +81,11 @@ class Client:
         if len(self.waiting) > BACKLOG_BYTES:
             self.stale = True
         elif self.joined:
-            self.send(self.guard.state())
+            self.send(self.state())
+
+    def state(self) -> bytes:
+        # With the number of its own posts that are in it, so that it can tell what is older than its last.
+        return note(what="state", posts=self.posts, **self.guard.standing())
 
     def send(self, data: bytes) -> None:
         """Send ``data``, now or when the session takes it."""
@@ -110,7 +115,7 @@ class Client:
             self.waiting += note(what="missed", bytes=self.missed_bytes)
             self.missed_bytes = 0
         if self.stale:
-            self.waiting += self.guard.state()
+            self.waiting += self.state()
             self.stale = False
 
     def drop(self) -> None:

@@ -125,8 +125,9 @@ class Guard:
         elif do == "keep":
             self.keep = bool(said["keep"])
             self.owners_changed()
-        elif do == "board" and client.owner:
-            self.board = said["board"]
+        elif do == "board":
+            client.posts += 1
+            self.board = said["board"] if client.owner else self.board
             self.publish()
 
     def accept(self, _events: int) -> None:
@@ -167,9 +168,6 @@ class Guard:
         """How things stand between tool and sessions."""
         pids = sorted({client.pid for client in self.clients if client.owner})
         return {"board": self.board, "keep": self.keep, "owner_pids": pids, "log": self.log_mark()}
-
-    def state(self) -> bytes:
-        return note(what="state", **self.standing())
 
     def log_mark(self) -> list[int]:
         """How far the log goes by now: the file's inode number, and a size in bytes."""
