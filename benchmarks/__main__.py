@@ -1,6 +1,6 @@
 """Measure, and print a table for the README.
 
-python -m benchmarks [install noop upgrade startup] [--rounds 5] [--copier-rounds 5]
+python -m benchmarks [install noop upgrade startup tools ensure build] [--rounds 5] [--copier-rounds 5]
 """
 
 from __future__ import annotations
@@ -16,13 +16,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import cases
-from benchmarks.material import PEERS, Material
+from benchmarks.builds import build
+from benchmarks.material import NPM_PEERS, PEERS, Material
+from benchmarks.measure import Say
+from benchmarks.supervise import ensure, tools
+from benchmarks.table import Row
+
+CASES: dict[str, Callable[[Material, int, Say], list[Row]]] = {
+    "install": cases.install,
+    "noop": cases.noop,
+    "upgrade": cases.upgrade,
+    "startup": cases.startup,
+    "tools": tools,
+    "ensure": ensure,
+    "build": build,
+}
 
 
 def main() -> int:
     """Run the chosen cases."""
-    names = ("install", "noop", "upgrade", "startup")
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="dxforge beside uv, git and copier.")
+    names = tuple(CASES)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="dxforge beside its peers.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(names)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="medians of this many runs (default: 5)")
     parser.add_argument(
@@ -32,7 +46,7 @@ def main() -> int:
     chosen = options.cases or names
     if unknown := set(chosen) - set(names):
         parser.error(f"unknown case {', '.join(sorted(unknown))}; known are {', '.join(names)}")
-    rows: list[cases.Row] = []
+    rows: list[Row] = []
     # Not in /tmp, which may be memory: on the disk that the caches are on.
     with tempfile.TemporaryDirectory(prefix="work-", dir=Material(Path()).cache) as work:
         material = Material(Path(work))
@@ -41,8 +55,7 @@ def main() -> int:
             if name == "upgrade":
                 rows += cases.upgrade(material, options.rounds, _say, copier_rounds=options.copier_rounds)
             else:
-                case: Callable[[Material, int, cases.Say], list[cases.Row]] = getattr(cases, name)
-                rows += case(material, options.rounds, _say)
+                rows += CASES[name](material, options.rounds, _say)
     print(f"\n{_machine()} Medians of {options.rounds}, contenders by turns.\n")
     print("| what | dxforge | beside | ratio | goal | peak memory, MiB (dxforge / peer) |")
     print("|---|---|---|---|---|---|")
@@ -58,7 +71,7 @@ def _say(line: str) -> None:
 def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    peers = ", ".join(peer.replace("==", " ") for peer in PEERS)
+    peers = ", ".join(peer.replace("==", " ").replace("@", " ") for peer in (*PEERS, *NPM_PEERS))
     return (
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} "
         f"cores, {memory:.0f} GiB, Python {platform.python_version()}, git {git}, {peers}."

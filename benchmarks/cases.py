@@ -7,27 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.material import BIN, EDITS, Material, edit, files, sha256
-from benchmarks.measure import RSS_UNIT, Contender, Cost, Result, by_turns, process
+from benchmarks.measure import RSS_UNIT, Contender, Cost, Result, Say, by_turns, process
+from benchmarks.table import Row, memory, row
 
-Say = Callable[[str], None]
 Command = Sequence[str | Path]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    ours: str
-    theirs: str
-    ratio: str
-    goal: str
-    memory: str
 
 
 def install(material: Material, rounds: int, say: Say) -> list[Row]:
@@ -56,7 +43,7 @@ def install(material: Material, rounds: int, say: Say) -> list[Row]:
         rounds=rounds,
         say=say,
     )
-    return [_row(f"first install, {count:,} files, warm cache", "uv pip install --link-mode copy", results, 1.0)]
+    return [row(f"first install, {count:,} files, warm cache", "uv pip install --link-mode copy", results, 1.0)]
 
 
 def noop(material: Material, rounds: int, say: Say) -> list[Row]:
@@ -79,7 +66,7 @@ def noop(material: Material, rounds: int, say: Say) -> list[Row]:
     ]
     for result in results:
         say(f"  {result.name}: {result.seconds:.3f} s ({result.spread})")
-    return [_row(f"install with nothing to do, {count:,} files, in one process", "git status", results, 1.0)]
+    return [row(f"install with nothing to do, {count:,} files, in one process", "git status", results, 1.0)]
 
 
 def upgrade(material: Material, rounds: int, say: Say, *, copier_rounds: int | None = None) -> list[Row]:
@@ -90,10 +77,10 @@ def upgrade(material: Material, rounds: int, say: Say, *, copier_rounds: int | N
     results = by_turns([ours, theirs], rounds=rounds, say=say)
     count = sum(1 for _ in files(material.trees[0]))
     what = f"upgrade, {len(material.edited):,} of {count:,} files edited on both sides"
-    rows = [_row(what, "git merge", results, 1.0)]
+    rows = [row(what, "git merge", results, 1.0)]
     if copier_rounds != 0:
         copier = by_turns([_copier(material)], rounds=copier_rounds or rounds, say=say)
-        rows.append(_row("the same", "copier update", [results[0], *copier], 1 / 20))
+        rows.append(row("the same", "copier update", [results[0], *copier], 1 / 20))
     return rows
 
 
@@ -227,24 +214,7 @@ def startup(material: Material, rounds: int, say: Say) -> list[Row]:
                 theirs=f"{theirs.seconds * 1000:.0f} ms (bare {name})",
                 ratio=f"+{over_ms:.0f} ms",
                 goal=f"+{goal_ms} ms",
-                memory=_memory([ours, theirs]),
+                memory=memory([ours, theirs]),
             )
         )
     return rows
-
-
-def _row(what: str, peer: str, results: list[Result], goal: float) -> Row:
-    ours, theirs = results
-    ratio = ours.seconds / theirs.seconds
-    return Row(
-        what=what,
-        ours=f"{ours.seconds:.2f} s ({ours.spread})",
-        theirs=f"{theirs.seconds:.2f} s ({theirs.spread}), `{peer}`",
-        ratio=f"{ratio:.2f}×" if goal >= 1 else f"{1 / ratio:.0f}× faster",
-        goal=f"≤ {goal:.1f}×" if goal >= 1 else f"≥ {1 / goal:.0f}× faster",
-        memory=_memory(results),
-    )
-
-
-def _memory(results: list[Result]) -> str:
-    return " / ".join(f"{result.peak_bytes / 2**20:.0f}" if result.peak_bytes else "–" for result in results)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import platformdirs
 
-PEERS = ("uv==0.13.9", "copier==9.19.1")
+PEERS = ("uv==0.13.9", "copier==9.19.1", "supervisor==4.3.0", "honcho==2.0.0", "doit==0.37.0")
+NPM_PEERS = ("turbo@2.11.11",)
 PACKAGES = {
     "babel": "2.18.0",
     "botocore": "1.44.5",
@@ -61,7 +62,7 @@ class Material:
 
     @cached_property
     def peers(self) -> Path:
-        """The ``bin`` of an environment with uv and copier."""
+        """The ``bin`` of an environment with the peers from the Python index."""
         folder = self.cache / "peers"
         stamp = folder / "stamp.txt"
         if not stamp.exists() or stamp.read_text().split() != list(PEERS):
@@ -70,6 +71,20 @@ class Material:
             subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PEERS], check=True)
             stamp.write_text("\n".join(PEERS))
         return folder / "bin"
+
+    @cached_property
+    def turbo(self) -> Path:
+        """Turborepo's program, in a ``node_modules/.bin`` of its own; npm gets it, by its ordinary configuration."""
+        folder = self.cache / "npm"
+        stamp = folder / "stamp.txt"
+        if not stamp.exists() or stamp.read_text().split() != list(NPM_PEERS):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            (folder / "package.json").write_text('{"private": true}')
+            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *NPM_PEERS]
+            subprocess.run(command, cwd=folder, check=True)
+            stamp.write_text("\n".join(NPM_PEERS))
+        return folder / "node_modules" / ".bin" / "turbo"
 
     @cached_property
     def wheels(self) -> list[Path]:

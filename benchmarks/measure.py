@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+Say = Callable[[str], None]
+
 _LAUNCH = Path(__file__).with_name("launch.py")
 # Linux counts in KiB, macOS in bytes.
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -57,7 +59,7 @@ class Result:
         return f"{seconds[0]:.2f}-{seconds[-1]:.2f}"
 
 
-def by_turns(contenders: Sequence[Contender], *, rounds: int, say: Callable[[str], None]) -> list[Result]:
+def by_turns(contenders: Sequence[Contender], *, rounds: int, say: Say) -> list[Result]:
     """Run every contender once per round, each round starting with another: machines are noisy, so all share it."""
     costs: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
