@@ -8,9 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dxforge.build.model import BuildPlan, BuildReport, StepResult, StepState
     from dxforge.errors import DxForgeError
     from dxforge.forge import DxForge
     from dxforge.importer import activate, deactivate
+    from dxforge.orchestrator.definition import DxToolDefinition
+    from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.orchestrator.status import ToolChanged, ToolInfo, ToolOutput, ToolRun, ToolState, ToolStatus
+    from dxforge.orchestrator.subscription import Subscription
     from dxforge.thread import ForgeThread
     from dxforge.traffic.install import Plan
     from dxforge.traffic.manager import TrafficManager
@@ -30,17 +35,30 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "BuildPlan",
+    "BuildReport",
     "Change",
     "DxForge",
     "DxForgeError",
+    "DxToolDefinition",
     "FileDiff",
     "ForgeThread",
     "Hunk",
     "InstallReport",
     "Operation",
+    "Orchestrator",
     "PackageChange",
     "PackageStatus",
     "Plan",
+    "StepResult",
+    "StepState",
+    "Subscription",
+    "ToolChanged",
+    "ToolInfo",
+    "ToolOutput",
+    "ToolRun",
+    "ToolState",
+    "ToolStatus",
     "TrafficLight",
     "TrafficManager",
     "__version__",
@@ -49,9 +67,14 @@ __all__ = [
 ]
 
 _HOME = {
+    "dxforge.build.model": ("BuildPlan", "BuildReport", "StepResult", "StepState"),
     "dxforge.errors": ("DxForgeError",),
     "dxforge.forge": ("DxForge",),
     "dxforge.importer": ("activate", "deactivate"),
+    "dxforge.orchestrator.definition": ("DxToolDefinition",),
+    "dxforge.orchestrator.orchestrator": ("Orchestrator",),
+    "dxforge.orchestrator.status": ("ToolChanged", "ToolInfo", "ToolOutput", "ToolRun", "ToolState", "ToolStatus"),
+    "dxforge.orchestrator.subscription": ("Subscription",),
     "dxforge.thread": ("ForgeThread",),
     "dxforge.traffic.install": ("Plan",),
     "dxforge.traffic.manager": ("TrafficManager",),

@@ -87,6 +87,22 @@ class ToolActions(Desk):
         finally:
             follower.close()
 
+    def watch(self, *, names: Sequence[str]) -> Result:
+        from dxforge.commands.narrate import Narrator
+        from dxforge.commands.tools import WatchResult
+        from dxforge.watcher import watch
+
+        narrator = Narrator(self.session.live, program=self.session.program)
+        unsubscribe = self.session.forges.events.subscribe(narrator)
+        try:
+            self._work(lambda forge: watch(forge, names))
+        except KeyboardInterrupt:
+            # How it ends.
+            pass
+        finally:
+            unsubscribe()
+        return WatchResult(rounds=narrator.rounds)
+
     def build(
         self,
         *,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _TAIL_LINES = 20
 _FOLDED_LINES = 200
 _LISTED_AT_MOST = 50
+_WORTH_SAYING_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -193,15 +194,7 @@ class BuildResult(Result):
         if isinstance(report, BuildPlan):
             yield Text(line(Span("Nothing was run (--dry-run).", "dim")))
         elif not self._blocked:
-            verb = "Built" if report.ok else "Failed after"
-            saved = sum(step.saved_s for step in report.steps if step.cached)
-            spared = f"; the cache spared {duration(saved)}" if saved >= 0.1 else ""
-            yield Text(
-                line(
-                    Span(f"{verb}{' in' if report.ok else ''} {duration(report.duration_s)}", "strong"),
-                    f": {self._counts()}{spared}.",
-                )
-            )
+            yield self.headline()
         for note in report.notes:
             yield Text(line(Span("note: ", "strong"), note))
         if self.stopped:
@@ -214,6 +207,15 @@ class BuildResult(Result):
             )
         if self.graph:
             yield Text(line(Span(f"The graph is in {self.graph}", "dim")))
+
+    def headline(self) -> Text:
+        """How it went, in a line."""
+        steps = self.report.steps if isinstance(self.report, BuildReport) else ()
+        saved_s = sum(step.saved_s for step in steps if step.cached)
+        spared = f"; the cache spared {duration(saved_s)}" if saved_s >= _WORTH_SAYING_S else ""
+        verb = "Built in" if self.report.ok else "Failed after"
+        time = Span(f"{verb} {duration(self.report.duration_s)}", "strong")
+        return Text(line(time, f": {self._counts() or 'no steps'}{spared}."))
 
     def _counts(self) -> str:
         states = [step.state for step in self._steps]

@@ -85,7 +85,7 @@ def _node(users: list[str], root: Path) -> Check:
         node = find_program("node", root, os.environ)
     except LookupError as error:
         hint = "Install Node.js, or put the folder of `node` on PATH"
-        return Check(name="node", state="problem", detail=f"{', '.join(users)} needs it; {error.args[0]}", hint=hint)
+        return Check(name="node", state="problem", detail=f"needed by {', '.join(users)}; {error.args[0]}", hint=hint)
     return Check(name="node", state="ok", detail=f"{node}, for {', '.join(users)}")
 
 

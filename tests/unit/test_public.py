@@ -12,7 +12,14 @@ import pytest
 
 import dxforge
 
-HEAVY = {"pygit2", "IPython", "requests", "urllib3", "pypi_simple", "httpx", "rich", "click", "resolvelib", "sqlite3"}
+HEAVY = {
+    "pygit2", "IPython", "requests", "urllib3", "pypi_simple", "httpx", "rich", "click", "resolvelib", "sqlite3",
+    "psutil", "watchfiles", "pathspec",
+}  # fmt: skip
+CONTRACT = {
+    "DxForge", "Orchestrator", "TrafficManager", "ToolStatus", "ToolState", "TrafficLight", "DxToolDefinition",
+    "DxForgeError", "ForgeThread",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", dxforge.__all__)
@@ -40,6 +47,10 @@ def test_type_checkers_and_the_interpreter_see_the_same_names() -> None:
     assert {name for name, _ in seen} | {"__version__"} == set(dxforge.__all__)
 
 
+def test_what_was_promised_is_there() -> None:
+    assert set(dxforge.__all__) >= CONTRACT
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_thing"):
         dxforge.no_such_thing  # noqa: B018
@@ -51,7 +62,15 @@ def test_the_version_is_the_distributions() -> None:
     assert dxforge.__version__ == version("dxforge")
 
 
-@pytest.mark.parametrize("code", ["import dxforge", "from dxforge import TrafficManager, TrafficLight, DxForgeError"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import dxforge",
+        "from dxforge import TrafficManager, TrafficLight, DxForgeError",
+        "from dxforge import DxForge, ForgeThread, Orchestrator, DxToolDefinition, ToolStatus, BuildReport",
+        "import dxforge; dxforge.DxForge('.').orchestrator",
+    ],
+)
 def test_importing_loads_nothing_heavy(code: str) -> None:
     code += "; import sys; print('\\n'.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

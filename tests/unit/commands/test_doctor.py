@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dxforge.commands.doctor import Check, DoctorResult, examine
+from dxforge.commands.check import Check
+from dxforge.commands.doctor import DoctorResult, examine
+from dxforge.forge import DxForge
 
 TOML = '[project]\nname = "demo"\n\n[packages]\n'
 
@@ -18,16 +20,17 @@ def root(tmp_path: Path, cache_dir: Path) -> Path:
 
 
 def named(root: Path | None, name: str) -> Check:
-    return next(check for check in examine(root).checks if check.name == name)
+    forge = None if root is None else DxForge(root)
+    return next(check for check in examine(forge).checks if check.name == name)
 
 
 def test_a_fresh_project_is_sound(root: Path) -> None:
-    result = examine(root)
+    result = examine(DxForge(root))
     assert {check.state for check in result.checks} == {"ok"}
     assert result.exit_code == 0
     assert result.to_json()["ok"] is True
     assert [check.name for check in result.checks] == [
-        "python", "merging", "dx.toml", "cache", ".dx", "journal", "dx.lock", "archives", "packages", "imports"
+        "python", "merging", "dx.toml", "cache", ".dx", "journal", "dx.lock", "archives", "packages", "imports", "tools"
     ]  # fmt: skip
     assert not list(root.glob(".dx*"))
 
@@ -43,7 +46,7 @@ def test_a_bad_configuration_is_a_problem_with_its_key(root: Path) -> None:
     found = named(root, "dx.toml")
     assert found.state == "problem"
     assert "packages.a" in found.detail
-    assert examine(root).exit_code == 1
+    assert examine(DxForge(root)).exit_code == 1
 
 
 def test_a_lock_that_cannot_be_read_is_a_problem(root: Path) -> None:

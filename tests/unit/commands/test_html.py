@@ -8,6 +8,7 @@ from dxforge.commands.view import Commands, Diff, Output, Picture, Section, Span
 from dxforge.traffic.model import Change, FileDiff, InstallReport
 from tests.support.strict_html import read
 
+
 def test_every_block_is_well_formed_and_says_what_the_text_says() -> None:
     blocks = [
         Text(line("a < b ", Span("x", "strong")), indent=2),
@@ -18,7 +19,19 @@ def test_every_block_is_well_formed_and_says_what_the_text_says() -> None:
         Section(line("title"), (Commands((("dxforge diff '<x>'", "see"),)),), opened=True),
     ]
     words = read(html(blocks))
-    for text in ("a < b ", "<td>", "&amp;", "A&B", "-<b>", "+&lt;", "hunk 1", "red <b>", "20%", "a < b", "dxforge diff '<x>'"):
+    for text in (
+        "a < b ",
+        "<td>",
+        "&amp;",
+        "A&B",
+        "-<b>",
+        "+&lt;",
+        "hunk 1",
+        "red <b>",
+        "20%",
+        "a < b",
+        "dxforge diff '<x>'",
+    ):
         assert text in words
 
 

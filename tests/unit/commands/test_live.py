@@ -50,9 +50,7 @@ def test_a_writer_that_stands_still_costs_no_memory_without_end(monkeypatch: pyt
 
 def test_several_threads_lose_nothing() -> None:
     outlet = Outlet()
-    threads = [
-        threading.Thread(target=lambda: [outlet.put("stdout", "x") for _ in range(2000)]) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: [outlet.put("stdout", "x") for _ in range(2000)]) for _ in range(4)]
     written: list[tuple[str, str]] = []
     for thread in threads:
         thread.start()

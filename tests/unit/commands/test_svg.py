@@ -10,7 +10,7 @@ HEAD = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'
 
 def test_shapes_and_text_stay_as_they_are() -> None:
     drawn = (
-        f'{HEAD}<title>a &amp; b</title><g class="x"><rect x="1" y="2" width="3" height="4" fill="var(--dx-green)"></rect>'
+        f'{HEAD}<title>a &amp; b</title><g class="x"><rect x="1" y="2" width="3" fill="var(--dx-green)"></rect>'
         '<text x="1">5 &lt; 6<tspan>!</tspan> tail</text></g></svg>'
     )
     assert clean_svg(drawn) == drawn
