@@ -80,10 +80,11 @@ def _expression(name: str) -> str:
 class State:
     """What is known of all globs at one path; `enter` leads to the paths below.
 
-    ``owners`` are those whose inputs the path is, ``possible`` those that may have inputs at it or below it.
+    ``owners`` are those whose inputs the path is, ``possible`` those that may have inputs at it or below it, and
+    ``matched`` the globs (by number) that match it.
     """
 
-    __slots__ = ("_globs", "_literal", "_stay", "_stayed", "_wild", "items", "owners", "possible")
+    __slots__ = ("_globs", "_literal", "_stay", "_stayed", "_wild", "items", "matched", "owners", "possible")
 
     def __init__(self, globs: Globs, items: frozenset[_Position]) -> None:
         self._globs = globs
@@ -101,6 +102,7 @@ class State:
             else:
                 self._wild.append((part.fullmatch, (number, position + 1)))
         self._stay = frozenset(stay)
+        self.matched = [number for number, position in items if position == len(globs.parts[number])]
         self._stayed: State | None = None
         self.owners, self.possible = globs.verdict(items)
 
@@ -142,20 +144,23 @@ class Globs:
 
     def __init__(self, owned: Sequence[Sequence[str]], *, without: Sequence[Sequence[str]] = ()) -> None:
         self.parts: list[tuple[Part, ...]] = []
+        self.texts: list[tuple[int, str] | None] = []
+        """Per glob its owner and its text; None where it takes out."""
         self._owner: list[int] = []
         self._positive: list[bool] = []
         for owner, globs in enumerate(owned):
             for glob in globs:
                 negative, parts = split(glob)
-                self._add(owner, parts, positive=not negative)
+                self._add(owner, parts, positive=not negative, text=glob)
             if globs and without:
                 for path in without[owner]:
                     self._add(owner, tuple(path.split("/")), positive=False)
         self._states: dict[frozenset[_Position], State] = {}
         self.start = self.state(frozenset((number, 0) for number in range(len(self.parts))))
 
-    def _add(self, owner: int, parts: tuple[Part, ...], *, positive: bool) -> None:
+    def _add(self, owner: int, parts: tuple[Part, ...], *, positive: bool, text: str = "") -> None:
         self.parts.append(parts)
+        self.texts.append((owner, text) if positive else None)
         self._owner.append(owner)
         self._positive.append(positive)
 
