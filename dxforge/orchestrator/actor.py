@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from dxforge.errors import DxForgeError, ToolStartError
 from dxforge.orchestrator.life import Common, Life, write_mark
-from dxforge.orchestrator.process import Process
+from dxforge.orchestrator.process import Process, start_lock
 from dxforge.orchestrator.status import ToolState, ToolStatus
 
 T = TypeVar("T")
@@ -197,11 +197,17 @@ class Actor:
         elif process is not None:
             self._keep_on(process)
             await process.stop()
+            # There was only that one, and what another session makes of a restart meanwhile is not to be stopped.
+            self._others = False
         self.life = None
 
     async def _stop_others(self) -> None:
         folder = self._common.folder / self.name
-        process = await self._common.launcher.attach(folder, owner=False, on_output=lambda *_: None)
+        if not folder.is_dir():
+            return  # never started
+        # Under the lock, for one that is just being started again comes first and is seen, or sees our mark.
+        async with start_lock(folder):
+            process = await self._common.launcher.attach(folder, owner=False, on_output=lambda *_: None)
         if process is not None:
             self._keep_on(process)
             await process.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from dxforge.orchestrator.definition import DxToolDefinition
@@ -13,8 +13,6 @@ from dxforge.orchestrator.record import RunRecord, peek
 from dxforge.orchestrator.status import ToolInfo, ToolStatus
 from dxforge.orchestrator.usage import Meter, Tree, Usage
 
-_OUTDATED = "its definition has changed; restart applies it"
-
 
 def gather(
     statuses: Mapping[str, ToolStatus],
@@ -22,6 +20,7 @@ def gather(
     folder: Path,
     lives: Mapping[str, Life],
     definitions: Mapping[str, DxToolDefinition],
+    declared: Container[str],
     meter: Meter,
 ) -> list[ToolInfo]:
     """The tools of ``statuses``, in that order.
@@ -31,6 +30,7 @@ def gather(
         folder: ``.dx/tools``.
         lives: of those that this session runs.
         definitions: as they are now.
+        declared: the names that stand in ``dx.toml``.
         meter: keeps what was measured before.
     """
     records = {name: _record(folder / name, lives.get(name)) for name in statuses}
@@ -45,6 +45,7 @@ def gather(
             folder=folder / name,
             life=lives.get(name),
             definition=definitions.get(name),
+            declared=name in declared,
             record=records[name],
             usage=usage.get(name),
         )
@@ -66,13 +67,15 @@ def _info(
     folder: Path,
     life: Life | None,
     definition: DxToolDefinition | None,
+    declared: bool,
     record: RunRecord | None,
     usage: Usage | None,
 ) -> ToolInfo:
     log = folder / "log"
     board = record.board if record is not None else {}
     if record is not None and record.digest and (definition is None or definition.digest() != record.digest):
-        status = dataclasses.replace(status, detail=f"{status.detail}; {_OUTDATED}" if status.detail else _OUTDATED)
+        outdated = f"{'dx.toml' if definition is None or declared else 'its definition'} changed; restart applies it"
+        status = dataclasses.replace(status, detail=f"{status.detail}; {outdated}" if status.detail else outdated)
     return ToolInfo(
         name=name,
         status=status,

@@ -72,7 +72,7 @@ class Life:
         self._restart = RestartConfig()
         self._joined = False
         self._was_ready = False
-        self._status = ToolStatus(ToolState.STARTING)
+        self._status = ToolStatus(ToolState.STOPPED)
         self._seen = ""
         self._late: asyncio.TimerHandle | None = None
         self._said = _Said("")

@@ -401,6 +401,7 @@ class Orchestrator:
             folder=self._folder,
             lives={name: life for name, actor in actors.items() if (life := actor.life) is not None},
             definitions=self._registry.all(),
+            declared=self._registry.declared(),
             meter=self._meter,
         )
 

@@ -72,6 +72,10 @@ class Registry:
                     raise _duplicate(name, other, "in dx.toml")
             return {**self._declared, **self._registered}
 
+    def declared(self) -> frozenset[str]:
+        """The names that stand in ``dx.toml``, as it was last read."""
+        return frozenset(self._declared)
+
     def get(self, name: str) -> DxToolDefinition:
         """One tool.
 

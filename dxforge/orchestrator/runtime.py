@@ -66,11 +66,14 @@ class Runtime:
 
     async def close(self, last: Work[None]) -> None:
         """Take no more work, do ``last()``, cancel what is left, and end the thread. Cancelling only ends the wait."""
+        job = Job(lambda: self._finish(last), self.loop)
         with self._lock:
             first, self._closing = not self._closing, True
             if first:
-                self.loop.call_soon_threadsafe(Job(lambda: self._finish(last), self.loop).begin)
+                self.loop.call_soon_threadsafe(job.begin)
         await asyncio.shield(asyncio.wrap_future(self._ended))
+        if first:
+            job.future.result()
 
     async def _finish(self, last: Work[None]) -> None:
         try:

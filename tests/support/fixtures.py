@@ -1,13 +1,16 @@
-"""Fixtures for every test: a loopback index and a cache of one's own."""
+"""Fixtures for every test: a loopback index, a cache of one's own, and a project with tools."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.index_server import IndexServer
+from tests.support.processes import until
+from tests.support.tools import Yard
 
 _ELSEWHERE = (
     "UV_DEFAULT_INDEX",
@@ -40,3 +43,11 @@ def index(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexSer
         monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
         monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
         yield server
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    """An empty project whose tools must all be gone at the end of the test."""
+    made = Yard(tmp_path, uuid.uuid4().hex)
+    yield made
+    until(lambda: not made.processes(), "a process was left behind")
