@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,9 +127,9 @@ def runs(project: ToolProject, target: str) -> int:
     return len((project.root / ".dx" / f"{Path(target).name}.runs").read_text())
 
 
-def story(work: Callable[[], Awaitable[None]]) -> None:
+def story(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run it."""
-    asyncio.run(work())  # type: ignore[arg-type]
+    asyncio.run(work())
 
 
 def test_just_the_steps_that_read_a_file_run_again(project: ToolProject) -> None:
