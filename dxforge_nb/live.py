@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from dxforge.build.events import WaitingForBuild
 from dxforge.commands.board import Board
 from dxforge.commands.html import html
 from dxforge.commands.layout import plain
@@ -40,7 +41,9 @@ class CellLive(Live):
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, Notice):
+        if isinstance(event, WaitingForBuild):
+            self._outlet.put("stderr", f"{event.text}\n")
+        elif isinstance(event, Notice):
             with self._lock:
                 self._notices.append(event.text)
         elif isinstance(event, WaitingForProject):

@@ -126,7 +126,11 @@ class ToolActions(Desk):
             up.update(_up(forge.orchestrator))
             return report
 
-        report = self._work(work)
+        report: BuildReport | BuildPlan | None = None
+        if not (dry_run or force):
+            report = pipelines.built_already(self._look(), allow_pending=allow_pending)
+        if report is None:
+            report = self._work(work)
         # In a terminal, tools that were started for the build alone have ended with it.
         stopped = sorted(up - _up(self._look().orchestrator)) if up and not self.session.forges.lasting else ()
         if graph is not None:
@@ -139,6 +143,7 @@ class ToolActions(Desk):
             detailed=self.session.detailed,
             stopped=tuple(stopped),
             graph="" if graph is None else graph.as_posix(),
+            folder=os.fspath(self.session.cwd),
         )
 
     def _typed(self, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ class BuildResult(Result):
     detailed: bool = False
     stopped: tuple[str, ...] = ()
     graph: str = ""
+    folder: str = ""
+    """Where the user stands: paths are shown from there."""
 
     @property
     def _blocked(self) -> bool:
@@ -96,8 +99,10 @@ class BuildResult(Result):
         if not failed:
             return BuildFailedError("the build failed")
         others = f", and {plural(len(failed) - 1, 'other step')}" if len(failed) > 1 else ""
-        hint = f"Its whole output is in {failed[0].stderr_path}" if failed[0].stderr_path else ""
-        return BuildFailedError(f"{failed[0].why}{others}", where=f"step {failed[0].step.name}", hint=hint)
+        hint = f"All that it wrote is in {self._logs(failed[0])}" if failed[0].stderr_path else ""
+        return BuildFailedError(
+            f"failed with {failed[0].error}{others}", where=f"step {failed[0].step.name}", hint=hint
+        )
 
     def summary(self) -> str:
         return f"build: {self._counts() or 'no steps'}; {len(self.report.pending)} pending"
@@ -157,14 +162,14 @@ class BuildResult(Result):
         for step in self._failed:
             printed = lines_of(step.stderr) or lines_of(step.stdout)
             yield Gap()
-            title = line(Span("■ ", "red"), Span(step.step.name, "strong"), f": {step.why}")
+            title = line(Span("■ ", "red"), Span(step.step.name, "strong"), f": {step.error}")
             if not printed:
                 yield Text(title)
                 continue
             yield Text((*title, Span("; the last that it wrote:")))
             yield Output(tuple(printed[-_TAIL_LINES:]), indent=1)
             if step.stderr_path:
-                yield Text(line(Span("all of it: ", "dim"), Span(step.stderr_path, "dim")), indent=1)
+                yield Text(line(Span(f"All of it is in {self._logs(step)}", "dim")), indent=1)
 
     def _pictures(self) -> Iterator[Block]:
         from dxforge.build.picture import graph_svg, timeline_svg
@@ -185,7 +190,7 @@ class BuildResult(Result):
                 size = Span(f"  {plural(len(printed), 'line')}", "dim")
                 shown: list[Block] = [Output(tuple(printed[-_FOLDED_LINES:]))]
                 if step.stdout_path:
-                    shown.append(Text(line(Span(f"all of it: {step.stdout_path}, {step.stderr_path}", "dim"))))
+                    shown.append(Text(line(Span(f"All of it is in {self._logs(step)}", "dim"))))
                 yield Section(line("Output of ", Span(step.step.name, "strong"), size), tuple(shown))
 
     def _remarks(self) -> Iterator[Block]:
@@ -217,13 +222,18 @@ class BuildResult(Result):
         time = Span(f"{verb} {duration(self.report.duration_s)}", "strong")
         return Text(line(time, f": {self._counts() or 'no steps'}{spared}."))
 
+    def _logs(self, step: StepResult) -> str:
+        folder = os.path.dirname(step.stderr_path)
+        return os.path.relpath(folder, self.folder) if self.folder else folder
+
     def _counts(self) -> str:
         states = [step.state for step in self._steps]
         return ", ".join(f"{states.count(state)} {state.word}" for state in StepState if state in states)
 
 
 def _row(step: StepPlan | StepResult) -> tuple[Line, ...]:
-    name, state, why = line(Span(step.step.name, "strong")), line(step_span(step.state)), line(step.why)
+    name, state = line(Span(step.step.name, "strong")), line(step_span(step.state))
+    why = line("" if step.state is StepState.UP_TO_DATE else getattr(step, "error", "") or step.why)
     if isinstance(step, StepPlan):
         return name, state, why
     return name, state, line(Span(duration(step.duration_s), "dim") if step.duration_s else Span("-", "dim")), why

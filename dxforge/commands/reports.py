@@ -242,9 +242,9 @@ class StatusResult(Result):
         blocks.extend(self._packages())
         if self.tools:
             blocks.extend((Gap(), tool_table(self.tools)))
-            down = [info.name for info in self.tools if info.status.state is ToolState.STOPPED]
-            if len(down) == len(self.tools):
-                blocks.extend((Gap(), Commands(((f"{self.program} start {quoted(down[0])}", "start a tool"),))))
+            if all(info.status.state is ToolState.STOPPED for info in self.tools):
+                start = (f"{self.program} start TOOL", "start a tool, and what it depends on")
+                blocks.extend((Gap(), Commands((start,))))
         return blocks
 
     def _packages(self) -> list[Block]:

@@ -39,7 +39,7 @@ def test_the_status_shows_a_tool_a_row_with_what_is_known() -> None:
     assert re.search(r"^runtime +■ Degraded +- +- +- +- +5 +gave up after 5 restarts$", text, re.MULTILINE)
     assert re.search(r"^db +○ Stopped +- +- +- +- +-$", text, re.MULTILINE)
     assert "dxforge start" not in text
-    assert "dxforge start db" in status(DOWN).text()
+    assert "dxforge start TOOL" in status(DOWN).text()
     assert "Restarts" not in status().text()
     assert repr(status(WEB, SICK)) == "<dxforge status: 0 packages, 0 pending, 1 of 2 tools up>"
     assert repr(status()) == "<dxforge status: 0 packages, 0 pending>"
