@@ -121,6 +121,7 @@ def encode_order(launch: Launch) -> dict[str, Any]:
         )
     return {
         "do": "start",
+        "pid": os.getpid(),
         "argv": [_latin(word) for word in launch.argv],
         "cwd": _latin(launch.cwd),
         "env": [[_latin(name), _latin(value)] for name, value in launch.env.items()],
@@ -173,6 +174,17 @@ def refusal(launch: Launch, stage: str, number: int) -> ToolStartError:
     elif stage == "exec":
         what, hint = _exec_refusal(program, number, reason)
     return ToolStartError(what, tool=launch.name, hint=hint)
+
+
+def lost_guard(launch: Launch, fault: str) -> ToolStartError:
+    """It was not started because its guard has ended, by a ``fault`` (a traceback) of its own or by force."""
+    if fault:
+        what = f"its guard has failed: {fault.strip().splitlines()[-1]}"
+        return ToolStartError(what, tool=launch.name, hint="Report this as a fault of dxforge")
+    what = "its guard was killed before it was started"
+    return ToolStartError(
+        what, tool=launch.name, hint="See what kills processes here (no memory left?), then try again"
+    )
 
 
 def _exec_refusal(program: str, number: int, reason: str) -> tuple[str, str]:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dxforge.errors import ToolError, ToolStartError, ToolStopError
+from dxforge.errors import ToolError, ToolStopError
 from dxforge.orchestrator.connection import Connection
-from dxforge.orchestrator.launcher import GuardForks, encode_order, refusal
+from dxforge.orchestrator.launcher import GuardForks, encode_order, lost_guard, refusal
 from dxforge.orchestrator.record import RunRecord, guard_lives, peek, start_lock, sweep_session
 
 _START_TRIES = 3
@@ -289,13 +289,9 @@ class Launcher:
             if said is not None and said["what"] == "failed":
                 raise refusal(launch, said["stage"], said["errno"])
             if connection.hello:
-                break
+                raise lost_guard(launch, said["fault"] if said is not None else "")
             self._forks.drop()  # it died with our order in its hands: no guard has seen it
-        raise ToolStartError(
-            "its guard has ended before it was started",
-            tool=launch.name,
-            hint="Something on this machine kills processes, or none can be made: free memory, then try again",
-        )
+        raise lost_guard(launch, "")
 
     async def attach(self, folder: Path, *, owner: bool, on_output: OnOutput) -> Process | None:
         """Join what runs in a tool's folder, as one of its owners or only to look on; None: nothing does.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dxforge.errors import ToolStopError
 from dxforge.orchestrator.process import peek
 from dxforge.orchestrator.record import guard_lives
 from tests.support.processes import (
@@ -237,6 +238,36 @@ def test_a_descendant_may_end_in_its_own_way_after_the_leader(tmp_path: Path, ma
             assert output.stdout.endswith(b"closed\n")
 
     asyncio.run(story())
+
+
+@pytest.mark.slow
+def test_what_withstands_kill_is_reported_and_killed_in_the_end(tmp_path: Path) -> None:
+    freezer = Path("/sys/fs/cgroup/freezer") / f"dx-test-{os.getpid()}"
+    try:
+        freezer.mkdir()
+        (freezer / "freezer.state").write_text("THAWED")
+    except OSError:
+        pytest.skip("no cgroup freezer to be had")
+    try:
+        asyncio.run(_freeze(tmp_path, freezer))
+    finally:
+        (freezer / "freezer.state").write_text("THAWED")
+        until(lambda: not (freezer / "cgroup.procs").read_text())
+        freezer.rmdir()
+
+
+async def _freeze(folder: Path, freezer: Path) -> None:
+    async with session() as launcher:
+        process, _ = await run(launcher, folder, SLEEPER, grace_s=0.1)
+        (freezer / "cgroup.procs").write_text(str(process.pid))
+        (freezer / "freezer.state").write_text("FROZEN")
+        with pytest.raises(ToolStopError) as caught:
+            await process.stop()
+        assert caught.value.pids == (process.pid,)
+        assert process.ended is None
+        (freezer / "freezer.state").write_text("THAWED")
+        await until_async(lambda: process.ended)
+        assert (await process.wait()).asked
 
 
 # ---------------------------------------------------------------------------------------------------- several sessions

@@ -126,10 +126,10 @@ def test_a_tool_that_prints_without_end_is_neither_slowed_nor_gathered(tmp_path:
             await until_async(lambda: process.missed_bytes > 100 << 20, "the guard waits for somebody")
             assert memory_bytes(guard) < 16 << 20
             mute._peer._transport.resume_reading()
+            ended = await process.stop()
             assert max(log_sizes(tmp_path)) <= 2 << 20
             assert len(log_sizes(tmp_path)) == 4
             assert set(tail(tmp_path, 1000)[1:-1]) == {"y"}
-            ended = await process.stop()
             assert ended.exit_code == -15
             assert seen > 0 and ended.lost_bytes == 0
 

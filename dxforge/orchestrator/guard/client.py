@@ -13,6 +13,8 @@ from dxforge.orchestrator.guard.wire import Frames, frame, note
 
 TYPE_CHECKING = False  # typing itself would cost every guard memory
 if TYPE_CHECKING:
+    from typing import Any
+
     from dxforge.orchestrator.guard.guard import Guard
 
 PIECE_BYTES = 1 << 16
@@ -46,6 +48,11 @@ class Client:
             # End of file does not tell that a session is dead: a child that it forked may hold the socket open.
             guard.selector.register(self.pidfd, selectors.EVENT_READ, lambda _events: self.drop())
 
+    def join(self, said: dict[str, Any], *, owner: bool) -> None:
+        """It has said what it wants to be."""
+        self.joined, self.owner = True, owner
+        self.pid = self.pid or said.get("pid", 0)  # where the system does not say, it has to
+
     def ready(self, events: int) -> None:
         """The socket can be read or written."""
         if events & selectors.EVENT_WRITE:
@@ -62,8 +69,8 @@ class Client:
             self.drop()
             return
         try:
-            notes = [json.loads(payload) for _, payload in self.frames.feed(data)]
-        except ValueError:
+            notes = [dict(json.loads(payload)) for _, payload in self.frames.feed(data)]
+        except (ValueError, TypeError):
             self.drop()
             return
         for said in notes:

@@ -34,7 +34,7 @@ def waker() -> int:
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    before = signal.set_wakeup_fd(write)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     if before >= 0:
         os.close(before)
     return read

@@ -112,10 +112,10 @@ def _file(path: Path, content: str, mode: int = 0o755) -> str:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: str(folder / "none"), "there is no program .*none. Install it"),
+        (lambda folder: str(folder / "none"), r"there is no program .*none\. Install it"),
         (lambda folder: _file(folder / "f", "") + "/none", "there is no program"),
         (lambda folder: _file(folder / "f", "#!/bin/sh\n", 0o644), r"may not be executed. Make it executable \(chmod"),
-        (lambda folder: str(folder), "may not be executed"),
+        (str, "may not be executed"),
         (lambda folder: _file(folder / "f", "#!/no/such -x\n"), "run by /no/such -x, which is not there"),
         (lambda folder: _file(folder / "f", "echo hi\n"), "no program that this system can run"),
         (lambda folder: _file(folder / "f", ""), "no program that this system can run"),
@@ -144,7 +144,7 @@ def test_a_folder_that_it_cannot_run_in(tmp_path: Path, cwd: str) -> None:
 
     async def story() -> None:
         async with session() as launcher:
-            with pytest.raises(ToolStartError, match="cannot be run in .* Correct its cwd"):
+            with pytest.raises(ToolStartError, match=r"cannot be run in .*\. Correct its cwd"):
                 await run(launcher, tmp_path / "tool", ("/bin/true",), cwd=str(tmp_path / cwd))
 
     asyncio.run(story())
@@ -183,9 +183,9 @@ def test_an_execution_that_leaves_nothing_on_disk(tmp_path: Path) -> None:
             )
             assert (await process.wait()).exit_code == 0
             assert output.stdout == b"hi\n"
-        assert list(tmp_path.iterdir()) == []
 
     asyncio.run(story())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("stage", ["launcher", "fork", "folder", "alive", "record", "cwd", "exec"])
