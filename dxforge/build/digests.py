@@ -182,7 +182,11 @@ def _digest(path: str, stop: Callable[[], None] = lambda: None) -> tuple[Stamp, 
 
 def _load(file: Path) -> dict[str, tuple[Stamp, str]]:
     try:
-        data = json.loads(file.read_bytes())
+        digest, _, body = file.read_bytes().partition(b"\n")
+        # A flipped bit would pass for another content.
+        if hashlib.sha256(body).hexdigest().encode() != digest:
+            return {}
+        data = json.loads(body)
         if data["format"] != _FORMAT:
             return {}
         stamps = zip(*data["stamps"], strict=True)
@@ -199,7 +203,8 @@ def _save(file: Path, entries: dict[str, tuple[Stamp, str]]) -> None:
         "stamps": columns,
         "tokens": [entry[1] for entry in entries.values()],
     }
+    body = json.dumps(data, separators=(",", ":")).encode()
     temporary = file.with_name(f"{file.name}.new")
-    temporary.write_text(json.dumps(data, separators=(",", ":")), encoding="ascii")
+    temporary.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     # No sync: after a power cut it may be damaged, and is then made again.
     os.replace(temporary, file)

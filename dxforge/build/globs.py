@@ -22,8 +22,9 @@ UNLESS_NAMED = frozenset(("node_modules", ".venv"))
 _WILD = re.compile(r"[*?\[]")
 _SET = re.compile(r"\[([!^]?)(\]?[^\]]*)\]")
 
+ANY = re.compile(".*", re.DOTALL)
 Part = str | re.Pattern[str] | None
-"""One part of a glob: a name, what a name must match, or any number of folders (None)."""
+"""One part of a glob: a name, what a name must match (ANY: whatever it is), or any number of folders (None)."""
 _Position = tuple[int, int]
 """A glob (by number), and how many of its parts are behind us; all of them: it matched here or above."""
 
@@ -54,11 +55,13 @@ def split(glob: str) -> tuple[bool, tuple[Part, ...]]:
         if name == "**":
             if not parts or parts[-1] is not None:
                 parts.append(None)
+        elif name == "*":
+            parts.append(ANY)
         else:
             parts.append(re.compile(_expression(name), re.DOTALL) if _WILD.search(name) else name)
     if parts[-1] is None:
         # What is inside, not the folder itself; and what matches a folder means everything below it anyway.
-        parts.append(re.compile(".*", re.DOTALL))
+        parts.append(ANY)
     return negative, tuple(parts)
 
 
@@ -84,43 +87,49 @@ class State:
     ``matched`` the globs (by number) that match it.
     """
 
-    __slots__ = ("_globs", "_literal", "_stay", "_stayed", "_wild", "items", "matched", "owners", "possible")
+    __slots__ = ("_elsewhere", "_globs", "_literal", "_uniform", "_wild", "items", "matched", "owners", "possible")
 
     def __init__(self, globs: Globs, items: frozenset[_Position]) -> None:
         self._globs = globs
         self.items = items
         self._literal: dict[str, list[_Position]] = {}
         self._wild: list[tuple[Callable[[str], object], _Position]] = []
-        stay = set()
+        elsewhere = set()  # where any other name leads
         for number, position in items:
             parts = globs.parts[number]
             part = parts[position] if position < len(parts) else None
             if part is None:
-                stay.add((number, position))
+                elsewhere.add((number, position))
+            elif part is ANY:
+                elsewhere.add((number, position + 1))
             elif isinstance(part, str):
                 self._literal.setdefault(part, []).append((number, position + 1))
             else:
                 self._wild.append((part.fullmatch, (number, position + 1)))
-        self._stay = frozenset(stay)
+        self._elsewhere = frozenset(elsewhere)
+        self._uniform: State | None = None
         self.matched = [number for number, position in items if position == len(globs.parts[number])]
-        self._stayed: State | None = None
         self.owners, self.possible = globs.verdict(items)
 
     @property
     def names(self) -> Iterable[str] | None:
         """The only names that anything can come of here; None: any name."""
-        return None if self._wild or self._stay else self._literal
+        return None if self._wild or self._elsewhere else self._literal
+
+    @property
+    def uniform(self) -> State | None:
+        """The state at every file in this folder, where its name does not matter."""
+        if self._wild or self._literal:
+            return None
+        if self._uniform is None:
+            self._uniform = self._globs.state(self._elsewhere)
+        return self._uniform
 
     def enter(self, name: str) -> State:
         """The state at ``name`` in this folder."""
-        moved = self._literal.get(name)
-        if not self._wild and moved is None:
-            if self._stayed is None:
-                self._stayed = self._globs.state(self._stay)
-            return self._stayed
-        items = set(moved or ())
-        items.update(position for matches, position in self._wild if matches(name))
-        return self._globs.state(self._stay | items) if items else self._globs.state(self._stay)
+        moved = {*self._literal.get(name, ())}
+        moved.update(position for matches, position in self._wild if matches(name))
+        return self._globs.state(self._elsewhere | moved)
 
     def enter_folder(self, name: str) -> State:
         """The state at the folder ``name``, which may be one that is left out unless it is named."""

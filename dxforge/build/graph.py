@@ -93,23 +93,23 @@ def _key(config: BuildConfig, step: Step, name: str) -> str:
 
 
 def _check_outputs(steps: Sequence[Step], config: BuildConfig) -> None:
-    owners: list[tuple[str, Step]] = []
-    for step in steps:
-        for path in step.outputs:
+    owned = sorted((path.split("/"), step.index) for step in steps for path in step.outputs)
+    top: tuple[str, int] | None = None
+    for parts, index in owned:
+        path, step = "/".join(parts), steps[index]
+        if path in _OURS or NEVER & set(parts):
             where = _key(config, step, "outputs")
-            if path in _OURS or NEVER & set(path.split("/")):
-                raise BuildPlanError(
-                    f'"{path}" is not a step\'s to write', where=where, hint="Name another file or folder"
-                )
-            for other, owner in owners:
-                if inside(path, other) or inside(other, path):
-                    relation = "is" if path == other else "lies in" if inside(path, other) else "holds"
-                    raise BuildPlanError(
-                        f'the output "{path}" {relation} "{other}", which step {owner.index} ({owner.name}) writes',
-                        where=where,
-                        hint="Give each step outputs of its own: they are replaced as a whole",
-                    )
-        owners += [(path, step) for path in step.outputs]
+            raise BuildPlanError(f'"{path}" is not a step\'s to write', where=where, hint="Name another file or folder")
+        # In this order, what lies in an output follows it, and a step's own outputs do not overlap.
+        if top is not None and inside(path, top[0]):
+            (later, at), (earlier, other) = sorted([(path, index), top], key=lambda owner: owner[1], reverse=True)
+            relation = "is" if later == earlier else "lies in" if inside(later, earlier) else "holds"
+            raise BuildPlanError(
+                f'the output "{later}" {relation} "{earlier}", which step {other} ({steps[other].name}) writes',
+                where=_key(config, steps[at], "outputs"),
+                hint="Give each step outputs of its own: they are replaced as a whole",
+            )
+        top = (path, index)
 
 
 def _check_inputs(steps: Sequence[Step], config: BuildConfig) -> None:

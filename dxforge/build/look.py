@@ -97,7 +97,7 @@ class Look:
     def _list(self, prefix: str, state: State) -> list[str]:
         """Note the inputs in one folder; returns the names of its folders."""
         folders = []
-        enter, seen, found = state.enter, self.seen, self.found
+        enter, uniform, seen, found = state.enter, state.uniform, self.seen, self.found
         with os.scandir(f"{self._root}/{prefix}") as entries:
             for entry in entries:
                 name = entry.name
@@ -106,7 +106,7 @@ class Look:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
                     continue
-                at = enter(name)
+                at = uniform or enter(name)
                 if not at.possible or name.endswith(".pyc"):
                     continue
                 try:

@@ -64,7 +64,7 @@ def _look(root: str, path: str, status: os.stat_result, held: Held) -> None:
 
 
 def read(held: Held, digests: Digests) -> dict[str, Row]:
-    """What was found, with contents. Special files are left out.
+    """What was found, with contents.
 
     Raises:
         BuildError: a file cannot be read, or keeps changing.
@@ -74,6 +74,7 @@ def read(held: Held, digests: Digests) -> dict[str, Row]:
         token = digests.token(path, current, held.looked_ns)
         if token is not None:
             rows[path] = Row("file", stat.S_IMODE(current[4]), token[5:], current[3])
+    rows.update((path, Row("special", 0, what, 0)) for path, what in held.special.items())
     rows.update((path, Row("link", 0, target, len(os.fsencode(target)))) for path, target in held.links.items())
     return rows
 
@@ -92,9 +93,12 @@ def difference(expected: Rows, held: Held, digests: Digests) -> str:
 
 
 def _of_names(expected: Rows, held: Held) -> Iterator[str]:
-    tables: dict[str, Mapping[str, object]] = {"file": held.files, "dir": held.folders, "link": held.links}
-    for path, what in held.special.items():
-        yield f"output {path} is a {what}"
+    tables: dict[str, Mapping[str, object]] = {
+        "file": held.files,
+        "dir": held.folders,
+        "link": held.links,
+        "special": held.special,
+    }
     for path, row in expected.items():
         if path not in tables[row.kind]:
             there = any(path in table for table in tables.values())

@@ -11,14 +11,15 @@ from typing import Any, Literal, NamedTuple
 Outcome = Literal["ok", "failed", "running", "uncached"]
 """``running``: its build was killed. ``uncached``: it succeeded, and its reason says why that cannot be used again."""
 
-_KINDS = ("file", "dir", "link")
+_KINDS = ("file", "dir", "link", "special")
 _OUTCOMES = ("ok", "failed", "running", "uncached")
 
 
 class Row(NamedTuple):
-    """One thing in an output: ``kind`` is "file", "dir" or "link".
+    """One thing in an output: ``kind`` is "file", "dir", "link" or "special" (which cannot be restored).
 
-    ``mode`` are permissions (0 of a link), ``what`` a file's sha256 or a link's target, ``size`` in bytes.
+    ``mode`` are permissions (of a file or folder), ``what`` is a file's sha256, a link's target or what a special file
+    is, ``size`` in bytes.
     """
 
     kind: str

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from dxforge.build.cache import Cache
 from dxforge.build.digests import Digests
-from dxforge.build.look import stamp
+from dxforge.build.look import kind, stamp
 from dxforge.build.outputs import IGNORED
 from dxforge.build.record import Row, Rows
 from dxforge.errors import BuildPlanError
@@ -212,6 +212,8 @@ class Outputs:
                 if any(self._is(file, path, rows.get(path)) for rows in known):
                     continue
                 aside[path] = self._put_aside(file, path)
+        # In this order: without the word for `repair`, nobody knows what the rest is.
+        _remove(swap)
         _remove(folder)
         return aside
 
@@ -221,7 +223,9 @@ class Outputs:
         status = file.lstat()
         if stat.S_ISLNK(status.st_mode):
             return row.kind == "link" and os.readlink(file) == row.what
-        if not stat.S_ISREG(status.st_mode) or row.kind != "file" or status.st_size != row.size:
+        if not stat.S_ISREG(status.st_mode):
+            return row.kind == "special" and kind(status.st_mode) == row.what
+        if row.kind != "file" or status.st_size != row.size:
             return False
         return self._digests.moved(path, str(file), stamp(status)) == row.what
 
@@ -249,7 +253,7 @@ def _stage(top: Path, path: str, rows: Rows, cache: Cache) -> None:
             folders.append((target, row.mode))
         elif row.kind == "link":
             os.symlink(row.what, target)
-        else:
+        elif row.kind == "file":
             cache.fetch(row.what, str(target))
             target.chmod(row.mode)
     for folder, mode in reversed(folders):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -134,9 +135,7 @@ class Work:
         try:
             held = look_at(self._root, step.outputs)
             rows = read(held, self._digests)
-            error = _failure(
-                exit_code, [path for path in step.outputs if path not in rows and path not in held.special]
-            )
+            error = _failure(exit_code, [path for path in step.outputs if path not in rows])
         except BuildError as unreadable:
             error = str(unreadable)
         if error:
@@ -218,7 +217,8 @@ class Work:
             write_record(self._records.path(step.id), record)
         except OSError as error:
             # The old one would say that nothing happened.
-            self._records.path(step.id).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._records.path(step.id).unlink()
             return [f"what became of the step cannot be written down: {_reason(error)}"]
         return []
 

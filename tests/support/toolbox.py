@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +38,7 @@ class Tools:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.facts: dict[str, ToolFacts] = {}
+        self.scripts: dict[str, str] = {}
         self.runs: list[str] = []
         """What was executed, as one would type it."""
         self.ensured: list[str] = []
@@ -54,6 +58,7 @@ class Tools:
         path = binary or self.root / "tools" / name
         if binary is None:
             path.parent.mkdir(exist_ok=True)
+            self.scripts[name] = script
             text = script if script.startswith("#!") else f"#!/bin/sh\nset -e\n{script}\n"
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
@@ -104,6 +109,8 @@ class Tools:
                 on_output(stream, text)
 
         assert process.stdout is not None and process.stderr is not None
+        with (self.root.parent / "groups").open("a") as groups:
+            groups.write(f"{process.pid}\n")
         try:
             await asyncio.gather(pump("stdout", process.stdout), pump("stderr", process.stderr))
             exit_code = await process.wait()
@@ -112,6 +119,25 @@ class Tools:
                 os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
         return Execution(exit_code=exit_code, duration_s=time.monotonic() - started, **texts)
+
+
+class _Assassin:
+    """An audit hook that kills its process before its ``number``-th change to the file system."""
+
+    _CHANGES = frozenset(("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "os.link"))
+
+    def __init__(self, number: int, spared: str) -> None:
+        self._left = number
+        self._spared = spared
+
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
+        changes = event in self._CHANGES
+        if event == "open" and isinstance(args[2], int) and str(args[0]) != self._spared:
+            changes = bool(args[2] & (os.O_WRONLY | os.O_CREAT))
+        if changes:
+            self._left -= 1
+            if self._left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def step(
@@ -172,6 +198,45 @@ class Bench:
         """A file of the project."""
         return (self.root / path).read_text()
 
+    def build_and_die(self, number: int) -> bool:
+        """Build in a child that is killed, with its tools, before its ``number``-th change to the file system.
+
+        Returns:
+            False: it came to its end before.
+        """
+        groups = self.root.parent / "groups"
+        groups.unlink(missing_ok=True)
+        self.jobs = 1
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                sys.addaudithook(_Assassin(number, str(groups)))
+                self.build()
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        for group in groups.read_text().split() if groups.exists() else []:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(int(group), signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
+        return os.WIFSIGNALED(status)
+
+    def spawn(self) -> subprocess.Popen[str]:
+        """Build in a process of its own, which prints the states as JSON."""
+        given = {
+            "root": str(self.root),
+            "steps": [[one.tool, one.args, one.inputs, one.outputs] for one in self.steps],
+            "tools": self.tools.scripts,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.support.toolbox", json.dumps(given)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def settle(self) -> None:
         """Let times pass, so that the stat cache can be trusted."""
         time.sleep(0.07)
@@ -187,9 +252,25 @@ class Bench:
 
 def whys(report: BuildReport | BuildPlan) -> list[str]:
     """The reasons, step by step."""
-    return [(step.why if isinstance(report, BuildReport) else step.why) for step in report.steps]
+    return [step.why for step in report.steps]
 
 
 def states(report: BuildReport | BuildPlan) -> list[str]:
     """The states, step by step."""
     return [step.state.value for step in report.steps]
+
+
+def main(given: dict[str, Any]) -> None:
+    """What `Bench.spawn` runs."""
+    steps = [
+        StepConfig(tool=tool, args=tuple(args), inputs=tuple(inputs), outputs=tuple(outputs))
+        for tool, args, inputs, outputs in given["steps"]
+    ]
+    bench = Bench(Path(given["root"]), *steps)
+    for name, script in given["tools"].items():
+        bench.tools.add(name, script)
+    print(json.dumps(states(bench.build())))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
