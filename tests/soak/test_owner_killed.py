@@ -1,4 +1,4 @@
-"""Fifty times: SIGKILL of a session at a random moment, and nothing of its tools is left. Needs minutes: `make soak`."""
+"""SIGKILL of sessions and guards at random moments, many times: nothing of their tools is left. `make soak` only."""
 
 from __future__ import annotations
 

@@ -240,6 +240,43 @@ def test_a_descendant_may_end_in_its_own_way_after_the_leader(tmp_path: Path, ma
     asyncio.run(story())
 
 
+def test_a_bomb_that_grows_as_fast_as_it_can(tmp_path: Path, mark: str) -> None:
+    # Bounded by a cgroup, which it enters itself before it begins: it must never take the machine along.
+    room = Path("/sys/fs/cgroup/pids") / f"dx-test-{os.getpid()}"
+    try:
+        room.mkdir()
+        (room / "pids.max").write_text("60")
+    except OSError:
+        pytest.skip("no cgroup to bound it")
+    argv = python(f"""
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+with open({str(room / "cgroup.procs")!r}, "w") as procs:
+    procs.write(str(os.getpid()))
+print("ready", flush=True)
+while True:
+    try:
+        if os.fork() == 0:
+            os.setsid()
+    except OSError:
+        time.sleep(0.001)
+""")
+
+    async def story() -> None:
+        async with session() as launcher:
+            process, output = await run(launcher, tmp_path, argv, mark=mark)
+            await output.until(b"ready")
+            await until_async(lambda: len((room / "cgroup.procs").read_text().split()) == 60)
+            await process.stop()
+            assert not marked(mark)
+
+    try:
+        asyncio.run(story())
+    finally:
+        until(lambda: not (room / "cgroup.procs").read_text())
+        room.rmdir()
+
+
 @pytest.mark.slow
 def test_what_withstands_kill_is_reported_and_killed_in_the_end(tmp_path: Path) -> None:
     freezer = Path("/sys/fs/cgroup/freezer") / f"dx-test-{os.getpid()}"

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from dxforge.orchestrator.guard.system import Member, descendants, kill_family, process_table
+from dxforge.orchestrator.guard.system import Member, descendants, kill_all, process_table
 
 STUCK_S = 5.0
 """What is still there so long after the first KILL is reported as stuck."""
@@ -26,6 +26,7 @@ class Ending:
         self.tool = tool
         self.number = number
         self.grace_s = grace_s
+        self.exit_code: int | None = None
         self.deadline: float | None = None
         """When to sweep (``time.monotonic``); None: nothing is to be ended."""
         self.survivors: set[int] = set()
@@ -36,6 +37,19 @@ class Ending:
         self.killing_since: float | None = None
         self.pause_s = PAUSES_S[0]
         self.known: set[int] = set()
+
+    def collect(self) -> bool:
+        """Reap what has ended; True: nothing of the tool is left.
+
+        As its subreaper we have a child as long as it has a descendant.
+        """
+        try:
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                if found[0] == self.tool:
+                    self.exit_code = os.waitstatus_to_exitcode(found[1])
+        except ChildProcessError:
+            return sys.platform == "linux" or not self.family()
+        return False
 
     def ask(self, grace_s: float | None) -> None:
         """The signal to the tool's group; KILL follows after ``grace_s``. When asked twice, the shorter time counts."""
@@ -62,19 +76,22 @@ class Ending:
         deadline = time.monotonic() + grace_s
         self.deadline = deadline if self.deadline is None else min(deadline, self.deadline)
 
-    def sweep(self, *, leader_gone: bool) -> None:
-        """KILL to all that is left. What forks while we look is found by the next sweep, which follows soon."""
-        family = self.family()
-        live = {pid for pid, entry in family.items() if entry.state != "Z"}
-        if leader_gone:
+    def sweep(self) -> None:
+        """KILL to all that is left. What could be missed is found by the next sweep, which follows soon."""
+        live = {pid for pid, entry in kill_all(self.rest).items() if entry.state != "Z"}
+        if self.exit_code is not None:
             self.survivors |= live
-        kill_family(family)
         now = time.monotonic()
         if self.killing_since is None:
             self.killing_since = now
         self.stuck = live if now >= self.killing_since + STUCK_S else set()
         self.deadline = now + self.pause_s
         self.pause_s = min(2 * self.pause_s, PAUSES_S[1])
+
+    def rest(self) -> dict[int, Member]:
+        """The family, without those that could be reaped: the dead would only slow down the search."""
+        self.collect()
+        return self.family()
 
     def family(self) -> dict[int, Member]:
         """Everything that the tool has started and that is still there, itself included."""

@@ -25,7 +25,7 @@ from dxforge.orchestrator.guard.system import (
     PR_SET_NAME,
     boot_id,
     create_time,
-    kill_family,
+    kill_all,
     prctl,
     start_ticks,
     waker,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 LINGER_S = 5.0
 """So long a guard that is done waits for slow sessions to take its last words."""
+COLLAPSE_PAUSE_S = 0.005
 DRAIN_PIECES = 32
 """At the end so many pieces are still read from each pipe: more than a pipe holds."""
 
@@ -57,7 +58,7 @@ class Guard:
         self.keep = False
         self.ending: Ending | None = None  # None while there is no tool
         self.asked = False
-        self.exit_code: int | None = None
+        self.leader_gone = False
         self.failure = b""
         self.finished_at: float | None = None
         self.logs: list[LogFile] = []
@@ -302,33 +303,27 @@ class Guard:
             return
         if time.monotonic() >= ending.deadline:
             before = ending.stuck
-            ending.sweep(leader_gone=self.exit_code is not None)
+            ending.sweep()
             if ending.stuck != before:
                 for client in tuple(self.clients):
                     client.send(note(what="stuck", pids=sorted(ending.stuck)))
             self.reap()
 
     def reap(self, _events: int = 0) -> None:
-        """Children have ended: the tool itself, or descendants that were left to us. Without children, it is over."""
+        """Children have ended: the tool itself, or descendants that were left to us."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.wake, 512)
         ending = self.ending
         if ending is None or self.finished_at is not None:
             return
-        childless = False
-        ran = self.exit_code is None
-        try:
-            while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                if found[0] == ending.tool:
-                    self.exit_code = os.waitstatus_to_exitcode(found[1])
-                    self.executed()
-        except ChildProcessError:
-            childless = sys.platform == "linux" or not ending.family()
-        if self.exit_code is None:
+        nothing_left = ending.collect()
+        if ending.exit_code is None:
             return
-        if childless:
+        self.executed()
+        if nothing_left:
             self.finish()
-        elif ran:
+        elif not self.leader_gone:
+            self.leader_gone = True
             ending.leader_gone()
 
     def finish(self) -> None:
@@ -348,10 +343,11 @@ class Guard:
             client.send(last_words)
 
     def ended(self, fault: str = "") -> bytes:
+        exit_code = self.ending.exit_code if self.ending else None
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return note(
             what="ended",
-            exit_code=-signal.SIGKILL if self.exit_code is None else self.exit_code,
+            exit_code=-signal.SIGKILL if exit_code is None else exit_code,
             asked=self.asked,
             survivors=len(self.ending.survivors) if self.ending else 0,
             cpu_s=used.ru_utime + used.ru_stime,
@@ -377,10 +373,8 @@ class Guard:
     def collapse(self, fault: str) -> None:
         """A fault in the guard itself: the tool must not outlive it, and the sessions hear why."""
         until = time.monotonic() + LINGER_S
-        while self.ending and (family := self.ending.family()) and time.monotonic() < until:
-            kill_family(family)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, os.WNOHANG)
+        while self.ending and kill_all(self.ending.rest) and time.monotonic() < until:
+            time.sleep(COLLAPSE_PAUSE_S)
         self.let_go()
         for client in self.clients:
             client.connection.settimeout(1.0)

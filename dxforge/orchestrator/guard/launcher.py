@@ -15,8 +15,9 @@ from dxforge.orchestrator.guard.system import (
     IGNORED,
     PR_SET_CHILD_SUBREAPER,
     PR_SET_NAME,
+    Member,
     descendants,
-    kill_family,
+    kill_all,
     prctl,
     process_table,
     waker,
@@ -90,11 +91,12 @@ class Launcher:
                     self.sweep()
 
     def sweep(self) -> None:
-        while strays := descendants(os.getpid(), process_table(), frozenset(self.guards)):
-            if all(entry.state == "Z" for entry in strays.values()):
-                return  # reaped by our caller
-            kill_family(strays)
+        while any(entry.state != "Z" for entry in kill_all(self.strays).values()):
             time.sleep(SWEEP_PAUSE_S)
+
+    def strays(self) -> dict[int, Member]:
+        """What is below us and below no guard; our caller reaps what is dead of it."""
+        return descendants(os.getpid(), process_table(), frozenset(self.guards))
 
 
 def wait_one() -> tuple[int, int] | None:

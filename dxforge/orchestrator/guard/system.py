@@ -8,6 +8,10 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False  # typing itself would cost every guard memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def prctl(option: int, value: int | bytes) -> None:
     """Linux' prctl(2) for this process; elsewhere nothing."""
@@ -20,6 +24,9 @@ def prctl(option: int, value: int | bytes) -> None:
 
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
+
+FREEZE_S = 5.0
+"""So long new processes are looked for and stopped, before what was found is killed."""
 
 IGNORED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
@@ -106,17 +113,32 @@ def descendants(root: int, table: dict[int, Member], leave_out: frozenset[int] =
     return found
 
 
-def kill_family(family: dict[int, Member]) -> None:
-    """KILL to all of ``family``.
+def kill_all(find: Callable[[], dict[int, Member]]) -> dict[int, Member]:
+    """KILL to all that ``find`` finds; returns what it found last.
 
-    By group first: that is one stroke of the kernel, which no member escapes by forking.
+    All are stopped before the first is killed. Of processes that fork faster than we look, those that are killed make
+    room for new ones; those that are stopped do not, so at some point there are none that we have not seen.
     """
+    until = time.monotonic() + FREEZE_S
+    seen: set[int] = set()
+    while True:
+        family = find()
+        if family.keys() <= seen or time.monotonic() >= until:
+            break
+        _signal(family, signal.SIGSTOP)
+        seen |= family.keys()
+    _signal(family, signal.SIGKILL)
+    return family
+
+
+def _signal(family: dict[int, Member], number: int) -> None:
+    # By group first: that is one stroke of the kernel, which no member escapes by forking.
     for group in {entry.group for entry in family.values()} - {0, os.getpgrp()}:
         with contextlib.suppress(OSError):
-            os.killpg(group, signal.SIGKILL)
+            os.killpg(group, number)
     for pid in family:
         with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def _read(path: str) -> bytes:
