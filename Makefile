@@ -21,8 +21,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[notebook,test]' --constraint constraints.txt
 	@touch $@
 
-demo: $(READY) ## A small project in ./demo: install, edit, upgrade, decide, undo
+demo: $(READY) ## Small projects in ./demo: install, edit, upgrade, undo; build a page, watch, kill a tool
 	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python scripts/demo_web.py
 
 test: check ## Everything that a change must pass (under 15 minutes)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore=tests/unit
