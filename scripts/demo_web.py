@@ -32,7 +32,7 @@ CELLS = (
     ("code", "%load_ext dxforge_nb"),
     (
         "markdown",
-        "All of it, cached or not. Below the table unfold the graph, the timeline and what each step printed.",
+        "All of it, cached or not. Unfold the graph, the timeline, and what each step printed:",
     ),
     ("code", "%dx build --force"),
     ("markdown", "The tools belong to this kernel: they end with it, however it ends."),
@@ -56,12 +56,11 @@ def main() -> int:
 def tell(dx: Shell, port: int, *, node: bool) -> None:
     """The story."""
     say("A page that shows a notebook's data. dx.toml names four tools, and two steps that build it:")
+    print((DEMO / "dx.toml").read_text(encoding="utf-8"))
     if node:
-        print((DEMO / "dx.toml").read_text(encoding="utf-8"))
         dx.run("npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts")
     else:
-        say("(There is no Node here, so small Python programs stand in for Sass, esbuild and the Node server.)")
-        print((DEMO / "dx.toml").read_text(encoding="utf-8"))
+        say("There is no Node here, so small Python programs stand in for Sass, esbuild and the Node server.")
     say("A build starts the tools that it needs, in order, waits until they are healthy, and runs the steps.")
     dx.run("dxforge build")
     say("Nothing has changed, so nothing runs.")
@@ -104,7 +103,7 @@ def edit_while_watching(dx: Shell, port: int) -> None:
     with Terminal(dx, ["dxforge", "watch"]) as watch:
         watch.until(lambda text: "up to date" in text)
         print()
-        say("The style is another colour now. Sass rewrites build/css, and a step reads that:")
+        say("The style is another colour now. dx-style rewrites build/css, and a step reads that:")
         dx.edit("src/style/page.scss", "#3b6ea5", "#a5563b")
         watch.until(lambda text: "build/css/page.css changed" in text and "1 built" in text)
         print()
