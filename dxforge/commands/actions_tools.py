@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -164,6 +163,8 @@ class ToolActions(Desk):
         act: Callable[[Orchestrator, str], Awaitable[ToolStatus]],
     ) -> Result:
         """Do something to each tool at once; one that will not does not keep the others from it."""
+        import asyncio
+
         from dxforge.commands.tools import ToolsResult
 
         async def work(forge: DxForge) -> Result:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dxforge.commands.view import Block
 
 PROGRAM = "dxforge"
+_INSTANT = frozenset({"help", "version"})
+"""Actions that are over before anything could be shown."""
 _COMPLETE = "_DXFORGE_COMPLETE"
 
 
@@ -64,13 +66,16 @@ def run(args: Sequence[str]) -> int:
 
 def _execute(call: Call) -> Result:
     from dxforge.commands.actions import execute
-    from dxforge.commands.progress import Reporter
     from dxforge.commands.session import Session
 
     try:
         cwd = Path.cwd()
     except FileNotFoundError as error:
         raise ProjectError("the current folder no longer exists", hint="Change to one that does") from error
+    if call.action in _INSTANT:
+        return execute(call, Session(cwd=cwd, program=PROGRAM))
+    from dxforge.commands.progress import Reporter
+
     options = call.options
     reporter = Reporter(
         sys.stderr,

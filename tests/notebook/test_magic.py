@@ -138,8 +138,9 @@ def test_unloading_takes_everything_back_and_reloading_brings_it(dx: Kernel, pro
 
 
 def test_completion_of_commands_and_options(dx: Kernel) -> None:
-    assert dx.complete("%dx sta") == ["%dx status"]
-    assert dx.complete("r = %dx re") == ["r = %dx remove", "r = %dx review", "r = %dx reject", "r = %dx resolve"]
+    assert dx.complete("%dx stat") == ["%dx status"]
+    words = ("remove", "review", "reject", "resolve", "restart")
+    assert dx.complete("r = %dx re") == [f"r = %dx {word}" for word in words]
     assert "%dx install --upgrade" in dx.complete("%dx install --up")
     assert dx.complete("%dx help doc") == ["%dx help doctor"]
     assert dx.complete("%dx install --on-yellow a") == ["%dx install --on-yellow ask", "%dx install --on-yellow accept"]

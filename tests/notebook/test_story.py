@@ -134,7 +134,9 @@ task = asyncio.ensure_future(tick())
     dx.run("%dx init -q")
     assert dx.run("%dx add demo -q").error is None
     assert dx.value("asyncio.get_event_loop().is_running(), task.done()") == "(True, False)"
-    assert dx.value("[t.name for t in threading.enumerate() if t.name.startswith('dxforge')]") == "[]"
+    assert dx.run("%dx install -q").error is None
+    # One for the project, as long as the kernel lives.
+    assert dx.value("[t.name for t in threading.enumerate() if t.name.startswith('dxforge')]") == "['dxforge']"
     dx.run("task.cancel()")
 
 
