@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import dxforge
-from dxforge.errors import ProjectError
+from dxforge.errors import ConfigError, ProjectError, ToolStopError
 from dxforge.events import Event, Notice
-from dxforge.pipelines import UnknownPipeline
+from dxforge.orchestrator.status import ToolChanged, ToolState
+from dxforge.pipelines import Report, UnknownPipeline
 from dxforge.traffic.ground import Ground
 from dxforge.traffic.journal import Journal
 from dxforge.traffic.model import InstallReport
@@ -28,7 +29,7 @@ def project(tmp_path: Path, cache_dir: Path) -> Project:
 
 
 def test_as_a_block(project: Project) -> None:
-    async def main() -> InstallReport | UnknownPipeline:
+    async def main() -> Report:
         async with dxforge.DxForge(project.root) as forge:
             assert isinstance(forge.traffic_manager, dxforge.TrafficManager)
             return await forge.run_pipeline("install")
@@ -53,13 +54,15 @@ def test_by_hand(project: Project) -> None:
     assert project.path("m.py").exists()
 
 
-@pytest.mark.parametrize(("command", "nearest"), [("instal", "'install'"), ("INSTALL", ""), ("xyz", ""), ("", "")])
+@pytest.mark.parametrize(
+    ("command", "nearest"), [("instal", "'install'"), ("biuld", "'build'"), ("INSTALL", ""), ("xyz", ""), ("", "")]
+)
 def test_an_unknown_command_changes_nothing_and_says_what_there_is(
     project: Project, caplog: pytest.LogCaptureFixture, command: str, nearest: str
 ) -> None:
     before = project.whole()
 
-    async def main() -> InstallReport | UnknownPipeline:
+    async def main() -> Report:
         async with dxforge.DxForge(project.root) as forge:
             return await forge.run_pipeline(command)
 
@@ -70,9 +73,11 @@ def test_an_unknown_command_changes_nothing_and_says_what_there_is(
     assert not (project.root / ".dx").exists()
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "'install'" in record.getMessage()
+    assert "only 'install', 'build'" in record.getMessage()
     assert repr(command) in record.getMessage()
     assert ("did you mean" in record.getMessage()) == bool(nearest)
+    assert nearest in record.getMessage()
+    assert isinstance(report, UnknownPipeline)
     assert report.to_json()["ok"] is False
     assert list(report.notes) == [record.getMessage()]
 
@@ -128,3 +133,93 @@ def test_opening_takes_back_what_a_killed_process_left(project: Project, monkeyp
         return notices
 
     assert any("taken back" in notice for notice in asyncio.run(main()))
+
+
+SLEEPER = """
+[tools.sleeper]
+binary_path = "/bin/sh"
+args = ["-c", "exec sleep 300"]
+"""
+
+
+def declare(project: Project, text: str) -> None:
+    file = project.root / "dx.toml"
+    file.write_text(file.read_text() + text)
+
+
+def test_tools_of_dx_toml_run_while_the_forge_is_open(project: Project) -> None:
+    declare(project, SLEEPER)
+    heard: list[Event] = []
+
+    async def main() -> int | None:
+        async with dxforge.DxForge(project.root) as forge:
+            forge.events.subscribe(heard.append)
+            assert [tool.name for tool in forge.orchestrator.tools()] == ["sleeper"]
+            status = await forge.orchestrator.ensure_running("sleeper")
+            assert forge.orchestrator is forge.orchestrator
+            return status.pid
+
+    pid = asyncio.run(main())
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    states = [event.status.state for event in heard if isinstance(event, ToolChanged)]
+    assert ToolState.RUNNING in states
+    assert states[-1] is ToolState.STOPPED
+
+
+def test_tools_end_with_an_exception_too_and_it_is_not_hidden(project: Project) -> None:
+    declare(project, SLEEPER)
+    pids: list[int | None] = []
+
+    async def main() -> None:
+        async with dxforge.DxForge(project.root) as forge:
+            pids.append((await forge.orchestrator.ensure_running("sleeper")).pid)
+            raise KeyError("the user's own")
+
+    with pytest.raises(KeyError, match="own"):
+        asyncio.run(main())
+    assert pids[0] is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_an_error_of_closing_stands_beside_the_users_own(project: Project) -> None:
+    class Stuck(dxforge.DxForge):
+        async def close(self) -> None:
+            raise ToolStopError("something withstands", tool="x")
+
+    async def main(*, fail: bool) -> None:
+        async with Stuck(project.root):
+            if fail:
+                raise KeyError("own")
+
+    with pytest.raises(KeyError) as caught:
+        asyncio.run(main(fail=True))
+    assert any("something withstands" in note for note in caught.value.__notes__)
+    with pytest.raises(ToolStopError):
+        asyncio.run(main(fail=False))
+
+
+def test_a_broken_dx_toml_is_said_when_tools_are_used(project: Project) -> None:
+    declare(project, "[tools.x]\nbinary = 1\n")
+
+    async def main() -> None:
+        async with dxforge.DxForge(project.root) as forge:
+            with pytest.raises(ConfigError, match=r"tools\.x"):
+                forge.orchestrator.tools()
+            with pytest.raises(ConfigError):
+                await forge.orchestrator.ensure_running("x")
+            with pytest.raises(ConfigError):
+                await forge.run_pipeline("build")
+
+    asyncio.run(main())
+
+
+def test_tools_can_be_registered_where_there_is_no_dx_toml(tmp_path: Path) -> None:
+    async def main() -> str:
+        async with dxforge.DxForge(tmp_path) as forge:
+            forge.orchestrator.register_tool(dxforge.DxToolDefinition("sh", "/bin/sh"))
+            return (await forge.orchestrator.execute_tool("sh", ["-c", "echo hi"])).stdout
+
+    assert asyncio.run(main()) == "hi\n"

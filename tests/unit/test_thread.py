@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import dxforge
-from dxforge.errors import UndoError, UsageError, WriteError
+from dxforge.errors import UndoError, UnknownToolError, UsageError, WriteError
+from dxforge.events import EventBus
+from dxforge.orchestrator.status import ToolChanged, ToolState
 from dxforge.traffic.model import InstallReport
 from tests.support.project import PACKAGES, Project, lines
 
@@ -172,3 +174,113 @@ def test_an_interrupt_cancels_waits_and_is_raised(project: Project) -> None:
             assert forge.run_pipeline("install").ok
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_the_orchestrator_for_sync_callers(project: Project) -> None:
+    with dxforge.ForgeThread(project.root) as forge:
+        tools = forge.orchestrator
+        tools.register_tool(dxforge.DxToolDefinition("sleeper", "/bin/sh", args=["-c", "exec sleep 300"]))
+        status = tools.ensure_running("sleeper")
+        assert status.state is ToolState.RUNNING
+        assert tools.status("sleeper") == status
+        assert tools.execute_tool("sleeper", ["-c", "echo hello"]).stdout == "hello\n"
+        with pytest.raises(UnknownToolError):
+            tools.ensure_running("slepper")
+        assert tools.stop("sleeper").state is ToolState.STOPPED
+    assert threads() == []
+
+
+def test_events_go_where_they_are_wanted(project: Project) -> None:
+    bus = EventBus()
+    heard: list[object] = []
+    bus.subscribe(heard.append)
+    with dxforge.ForgeThread(project.root, events=bus) as forge:
+        assert forge.forge.events is bus
+        forge.orchestrator.register_tool(dxforge.DxToolDefinition("sleeper", "/bin/sh", args=["-c", "exec sleep 300"]))
+        forge.orchestrator.ensure_running("sleeper")
+    changes = [event for event in heard if isinstance(event, ToolChanged)]
+    assert [change.status.state for change in changes][-1] is ToolState.STOPPED
+    assert any(change.status.state is ToolState.RUNNING for change in changes)
+
+
+def test_something_can_be_done_meanwhile_in_the_waiting_thread(project: Project) -> None:
+    seen: list[threading.Thread] = []
+    enough = threading.Event()
+
+    def meanwhile() -> None:
+        seen.append(threading.current_thread())
+        if len(seen) == 3:
+            enough.set()
+
+    async def wait() -> str:
+        await asyncio.to_thread(enough.wait)
+        return "done"
+
+    with dxforge.ForgeThread(project.root) as forge:
+        assert forge.run(wait(), meanwhile=meanwhile) == "done"
+    assert set(seen) == {threading.main_thread()}
+
+
+def test_what_is_done_meanwhile_may_end_the_work(project: Project) -> None:
+    stopped = []
+
+    async def patient() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.append(True)
+
+    def meanwhile() -> None:
+        raise BrokenPipeError
+
+    with dxforge.ForgeThread(project.root) as forge:
+        with pytest.raises(BrokenPipeError):
+            forge.run(patient(), meanwhile=meanwhile)
+        assert stopped == [True]
+        assert forge.run_pipeline("install").ok
+
+
+def test_ending_one_work_waits_for_no_other(project: Project) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    async def long() -> str:
+        begun.set()
+        await asyncio.to_thread(end.wait)
+        return "undisturbed"
+
+    def meanwhile() -> None:
+        raise KeyboardInterrupt
+
+    answers: list[str] = []
+    with dxforge.ForgeThread(project.root) as forge:
+        other = threading.Thread(target=lambda: answers.append(forge.run(long())))
+        other.start()
+        begun.wait()
+        with pytest.raises(KeyboardInterrupt):
+            forge.run(asyncio.sleep(60), meanwhile=meanwhile)
+        end.set()
+        other.join()
+    assert answers == ["undisturbed"]
+
+
+def test_closing_ends_what_other_threads_wait_for(project: Project) -> None:
+    begun = threading.Event()
+    outcomes: list[str] = []
+
+    async def endless() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    def call() -> None:
+        try:
+            forge.run(endless())
+        except asyncio.CancelledError:
+            outcomes.append("cancelled")
+
+    with dxforge.ForgeThread(project.root) as forge:
+        other = threading.Thread(target=call)
+        other.start()
+        begun.wait()
+    other.join()
+    assert outcomes == ["cancelled"]
+    assert threads() == []
