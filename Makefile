@@ -39,7 +39,7 @@ soak: $(READY) ## The long proofs: the whole upgrade corpus, crashes, concurrenc
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
 	$(BIN)/python tests/soak/pipenv_corpus.py
 
-bench: $(READY) ## The speed and memory figures of the README, against uv, git and copier
+bench: $(READY) ## The speed and memory figures of the README, against uv, git, copier, supervisord, Turborepo ...
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove what make made, but for the environment
