@@ -278,6 +278,21 @@ def test_a_read_only_folder(small_disk: Path) -> None:
     asyncio.run(story())
 
 
+def test_a_limit_on_the_size_of_files_costs_output_only(tmp_path: Path) -> None:
+    async def story() -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        async with session() as launcher:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+            try:
+                process, _ = await run(launcher, tmp_path, python("sys.stdout.write('x' * 300_000)"))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            ended = await process.wait()
+            assert (ended.exit_code, ended.lost_bytes, ended.fault) == (0, 200_000, "")
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
 def test_something_else_stands_where_the_log_should_be(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "tool"

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 
-from dxforge.orchestrator.guard.system import PR_SET_PDEATHSIG, prctl
+from dxforge.orchestrator.guard.system import IGNORED, PR_SET_PDEATHSIG, prctl
 
 TYPE_CHECKING = False  # typing itself would cost every guard memory
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _become(order: dict[str, Any], guard: int, stdout: int, stderr: int, oops: i
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:
             os._exit(127)  # it died before we could ask to be told
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        for number in IGNORED:  # all others are as they were at first (see launcher.py), or exec makes them so
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(stdout, 1)

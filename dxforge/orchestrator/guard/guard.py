@@ -7,6 +7,7 @@ it ends in ``ending.py``; here is what comes between, and what leads from one to
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -178,8 +179,13 @@ class Guard:
 
     def write_record(self) -> None:
         if self.order["shared"]:
-            with open("run.json.new", "w", encoding="ascii") as stream:
-                json.dump({**self.record, **self.standing()}, stream)
+            content = json.dumps({**self.record, **self.standing()}).encode()
+            descriptor = os.open("run.json.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            try:
+                if os.write(descriptor, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(descriptor)
             os.replace("run.json.new", "run.json")
 
     # --------------------------------------------------------------------------------------------------------- start
@@ -239,7 +245,7 @@ class Guard:
             "boot_id": boot_id(),
             "guard_pid": guard,
             "guard_start_ticks": start_ticks(guard),
-            "guard_create_time": create_time(guard),
+            "guard_create_time": 0.0 if sys.platform == "linux" else create_time(guard),  # the ticks say it
             "started": time.time(),
             "digest": self.order["digest"],
             "log_path": self.order["log_path"],

@@ -115,8 +115,8 @@ def leave() -> NoReturn:
 
 def main(descriptor: int) -> None:
     """Serve the session at the other end of the socket ``descriptor``. Never returns."""
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN if number in IGNORED else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_NAME, b"dx-launcher")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import time
 TYPE_CHECKING = False  # typing itself would cost every guard memory
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 def prctl(option: int, value: int | bytes) -> None:
@@ -18,8 +20,14 @@ def prctl(option: int, value: int | bytes) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        argument = value if isinstance(value, bytes) else ctypes.c_ulong(value)
-        ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
+        _library().prctl(option, value if isinstance(value, bytes) else ctypes.c_ulong(value), 0, 0, 0)
+
+
+@functools.cache
+def _library() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None)
 
 
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
@@ -30,7 +38,7 @@ FREEZE_S = 5.0
 
 IGNORED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
-    signal.SIGPIPE, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
+    signal.SIGPIPE, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGXFSZ,
 ) if sys.platform != "win32" else ()  # fmt: skip
 """What would end or stop a guard and is not meant for it."""
 
@@ -47,6 +55,7 @@ def waker() -> int:
     return read
 
 
+@functools.cache
 def boot_id() -> str:
     """Names the time since the machine was started; empty where the system does not say."""
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()
