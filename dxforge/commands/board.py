@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dxforge.build.events import StepFinished, StepStarted
 from dxforge.build.model import StepState
-from dxforge.commands.view import Block, Line, Span, Table, Text, duration, line, state_span, step_span
+from dxforge.commands.view import Block, Line, Span, Table, Text, duration, line, shortened, state_span, step_span
 from dxforge.events import Event, Progress
 from dxforge.orchestrator.status import ToolChanged, ToolState, ToolStatus
 
@@ -41,12 +41,12 @@ class Board:
                 case ToolChanged():
                     self._tools[event.name] = event.status
                 case StepStarted():
-                    name = " ".join((event.tool, *event.args))
+                    name = shortened(" ".join((event.tool, *event.args)))
                     self._steps[event.index] = _Running(name=name, why=event.why, since=time.monotonic())
                 case StepFinished():
                     self._steps.pop(event.result.step.index, None)
                     if event.result.state is StepState.FAILED:
-                        self._failed.append(line(step_span(StepState.FAILED), "  ", event.result.step.name))
+                        self._failed.append(line(step_span(StepState.FAILED), "  ", shortened(event.result.step.name)))
                 case Progress(phase="build"):
                     self._done, self._total = event.done, event.total
                 case _:
@@ -90,10 +90,10 @@ def line_of(event: Event) -> Line | None:
             detail = f"  {event.status.detail}" if event.status.detail else ""
             return line(state_span(event.status.state), "  ", event.name, Span(f"{pid}{detail}", "dim"))
         case StepStarted():
-            name = " ".join((event.tool, *event.args))
+            name = shortened(" ".join((event.tool, *event.args)))
             return line(Span("◐ Running", "yellow"), f"  {name}", Span(f"  {event.why}", "dim"))
         case StepFinished() if event.result.state is not StepState.UP_TO_DATE:
             spent = f"  {duration(event.result.duration_s)}" if event.result.duration_s else ""
-            return line(step_span(event.result.state), f"  {event.result.step.name}", Span(spent, "dim"))
+            return line(step_span(event.result.state), f"  {shortened(event.result.step.name)}", Span(spent, "dim"))
         case _:
             return None

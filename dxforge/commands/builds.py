@@ -25,6 +25,7 @@ from dxforge.commands.view import (
     duration,
     light_span,
     line,
+    shortened,
     step_span,
 )
 from dxforge.traffic.model import TrafficLight
@@ -101,7 +102,7 @@ class BuildResult(Result):
         others = f", and {plural(len(failed) - 1, 'other step')}" if len(failed) > 1 else ""
         hint = f"All that it wrote is in {self._logs(failed[0])}" if failed[0].stderr_path else ""
         return BuildFailedError(
-            f"failed with {failed[0].error}{others}", where=f"step {failed[0].step.name}", hint=hint
+            f"failed with {failed[0].error}{others}", where=f"step {shortened(failed[0].step.name)}", hint=hint
         )
 
     def summary(self) -> str:
@@ -131,11 +132,11 @@ class BuildResult(Result):
             for step in self._steps:
                 if step.changes:
                     yield Gap()
-                    yield Text(line(Span(step.step.name, "strong"), " is different from its last run:"))
+                    yield Text(line(Span(shortened(step.step.name), "strong"), " is different from its last run:"))
                     yield Table(tuple(_changes(step.changes)), indent=1)
         for step in self._steps:
             for note in step.notes:
-                yield Text(line(Span(f"{step.step.name}: ", "strong"), note))
+                yield Text(line(Span(f"{shortened(step.step.name)}: ", "strong"), note))
         if self._blocked:
             yield from self._pending()
 
@@ -162,7 +163,7 @@ class BuildResult(Result):
         for step in self._failed:
             printed = lines_of(step.stderr) or lines_of(step.stdout)
             yield Gap()
-            title = line(Span("■ ", "red"), Span(step.step.name, "strong"), f": {step.error}")
+            title = line(Span("■ ", "red"), Span(shortened(step.step.name), "strong"), f": {step.error}")
             if not printed:
                 yield Text(title)
                 continue
@@ -191,7 +192,7 @@ class BuildResult(Result):
                 shown: list[Block] = [Output(tuple(printed[-_FOLDED_LINES:]))]
                 if step.stdout_path:
                     shown.append(Text(line(Span(f"All of it is in {self._logs(step)}", "dim"))))
-                yield Section(line("Output of ", Span(step.step.name, "strong"), size), tuple(shown))
+                yield Section(line("Output of ", Span(shortened(step.step.name), "strong"), size), tuple(shown))
 
     def _remarks(self) -> Iterator[Block]:
         report = self.report
@@ -218,7 +219,8 @@ class BuildResult(Result):
         steps = self.report.steps if isinstance(self.report, BuildReport) else ()
         saved_s = sum(step.saved_s for step in steps if step.cached)
         spared = f"; the cache spared {duration(saved_s)}" if saved_s >= _WORTH_SAYING_S else ""
-        verb = "Built in" if self.report.ok else "Failed after"
+        idle = all(step.state is StepState.UP_TO_DATE for step in steps)
+        verb = "Failed after" if not self.report.ok else "Checked in" if idle else "Built in"
         time = Span(f"{verb} {duration(self.report.duration_s)}", "strong")
         return Text(line(time, f": {self._counts() or 'no steps'}{spared}."))
 
@@ -232,7 +234,7 @@ class BuildResult(Result):
 
 
 def _row(step: StepPlan | StepResult) -> tuple[Line, ...]:
-    name, state = line(Span(step.step.name, "strong")), line(step_span(step.state))
+    name, state = line(Span(shortened(step.step.name), "strong")), line(step_span(step.state))
     why = line("" if step.state is StepState.UP_TO_DATE else getattr(step, "error", "") or step.why)
     if isinstance(step, StepPlan):
         return name, state, why

@@ -59,12 +59,12 @@ def _blocks(blocks: Iterable[Block]) -> str:
 def _block(block: Block) -> str:
     match block:
         case Text():
-            indent = f' style="margin-left: {block.indent * 1.2:g}em"' if block.indent else ""
-            return f"<p{indent}>{_line(block.line)}</p>"
+            return f"<p{_margin(block.indent)}>{_line(block.line)}</p>"
         case Gap():
             return '<div class="gap"></div>'
         case Output():
-            return f"<pre>{''.join(f'<span>{escape(output_line(text))}</span>' for text in block.lines)}</pre>"
+            written = "".join(f"<span>{escape(output_line(text))}</span>" for text in block.lines)
+            return f"<pre{_margin(block.indent)}>{written}</pre>"
         case Picture():
             return _picture(block)
         case Table():
@@ -80,6 +80,10 @@ def _block(block: Block) -> str:
         case Section():
             opened = " open" if block.opened else ""
             return f"<details{opened}><summary>{_line(block.title)}</summary>\n{_blocks(block.blocks)}\n</details>"
+
+
+def _margin(indent: int) -> str:
+    return f' style="margin-left: {indent * 1.2:g}em"' if indent else ""
 
 
 def _picture(picture: Picture) -> str:

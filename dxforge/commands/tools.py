@@ -119,8 +119,8 @@ class ToolsResult(Result):
     def _remark(self, info: ToolInfo) -> str | Span:
         if info.status.detail:
             return info.status.detail
-        if self.command == "stop" and info.name not in self.was_up:
-            return Span("was not running", "dim")
+        if self.command == "stop":
+            return Span("" if info.name in self.was_up else "was not running", "dim")
         if self.command == "start" and info.name in self.was_up and info.status.up:
             return Span("was running already", "dim")
         return Span(info.health, "dim")

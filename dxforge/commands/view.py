@@ -89,6 +89,7 @@ class Commands:
     rows: tuple[tuple[str, str], ...]
 
 
+_NAME_CHARS = 60
 Block = Text | Gap | Table | Diff | Output | Picture | Section | Commands
 
 _LIGHTS: dict[str, tuple[str, Style]] = {"green": ("●", "green"), "yellow": ("▲", "yellow"), "red": ("■", "red")}
@@ -132,7 +133,9 @@ def step_span(state: StepState) -> Span:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as one reads them: ``0.05 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    """Seconds as one reads them: ``4 ms``, ``0.25 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 0.995:
         return f"{seconds:.2f} s"
     if seconds < 9.95:
@@ -143,6 +146,11 @@ def duration(seconds: float) -> str:
             rest = whole % large // small
             return f"{whole // large} {name} {rest} {part}" if rest else f"{whole // large} {name}"
     return f"{whole} s"
+
+
+def shortened(text: str) -> str:
+    """A name that fits into a table."""
+    return text if len(text) <= _NAME_CHARS else f"{text[: _NAME_CHARS - 1]}…"
 
 
 def size(size_bytes: int) -> str:

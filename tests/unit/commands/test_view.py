@@ -10,8 +10,9 @@ from dxforge.orchestrator.status import ToolState
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.00 s"),
-        (0.004, "0.00 s"),
+        (0, "0 ms"),
+        (0.004, "4 ms"),
+        (0.0996, "0.10 s"),
         (0.994, "0.99 s"),
         (0.996, "1.0 s"),
         (9.94, "9.9 s"),

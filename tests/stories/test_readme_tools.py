@@ -1,0 +1,63 @@
+"""The README's chapter on tools and builds, typed as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.tool_project import free_port
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX programs")
+README = Path(__file__).parents[2] / "README.md"
+
+
+def block(name: str) -> str:
+    """The fenced block below ``<!-- tools: name -->``."""
+    found = re.search(rf"<!-- tools: {name} -->\n```{name}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def commands(console: str) -> Iterator[tuple[str, str]]:
+    """Each command with the output that is shown for it."""
+    for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def comparable(text: str) -> str:
+    """Without times, pids, the widths that they give to columns, and empty ends."""
+    text = re.sub(r"\b\d+(\.\d+)? (ms|s)\b", "TIME", text)
+    text = re.sub(r"pid \d+", "pid N", text)
+    return re.sub(r" {2,}", "  ", text).strip()
+
+
+def test_every_command_of_the_chapter_does_what_it_shows(tmp_path: Path, cache_dir: Path) -> None:
+    port = str(free_port())
+    toml = block("toml").replace("8000", port)
+    (tmp_path / "dx.toml").write_text(f'[project]\nname = "site"\n\n{toml}')
+    bin_folder = Path(sys.executable).parent
+    env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    env.pop("FORCE_COLOR", None)
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=90, check=False
+        )
+
+    seen = 0
+    try:
+        for command, expected in commands(block("console")):
+            done = run(command)
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            assert comparable(done.stdout) == comparable(expected.replace("8000", port)), command
+            seen += 1
+    finally:
+        run("dxforge stop --all")
+    assert seen >= 6
