@@ -88,6 +88,9 @@ class Actor:
             return self.ready
         if self._wish is not Wish.UP:
             self._want(Wish.UP, keep=keep)
+        elif self.life is not None and self.life.stopping:
+            if self._fresh:  # another session stops it, and this is asked for after that
+                self._want(Wish.UP, keep=keep)
         elif self.life is not None and self.status.state is ToolState.DEGRADED:
             self.life.be_patient()
         return await self._up.wait()
@@ -156,6 +159,10 @@ class Actor:
                     await self._stop_others()
             except DxForgeError as error:
                 self._cannot_stop(error)
+            except Exception as error:  # noqa: BLE001 - logged, told to who waits
+                # A fault of ours must not leave a tool that obeys nobody any more.
+                _log.exception("stopping the tool %s failed", self.name)
+                self._cannot_stop(_broken(self.name, error))
             # Without an await from here on: what is wanted now is what is done.
             if self.life is None:
                 self._down.settle(ToolStatus(ToolState.STOPPED))
@@ -230,9 +237,10 @@ class Actor:
     def _hear(self, status: ToolStatus, error: DxForgeError | None = None) -> None:
         if not self._fresh:
             return  # of a life that is not wanted any more
-        self.ready = status if status.up else None
+        ready = status.up and not (self.life is not None and self.life.stopping)
+        self.ready = status if ready else None
         self._set(status)
-        if status.up:
+        if ready:
             self._up.settle(status)
         elif error is not None:
             self._up.settle(error)

@@ -74,7 +74,10 @@ def _info(
     log = folder / "log"
     board = record.board if record is not None else {}
     if record is not None and record.digest and (definition is None or definition.digest() != record.digest):
-        outdated = f"{'dx.toml' if definition is None or declared else 'its definition'} changed; restart applies it"
+        if definition is None:
+            outdated = "neither in dx.toml nor registered here"
+        else:
+            outdated = f"{'dx.toml' if declared else 'its definition'} changed; restart applies it"
         status = dataclasses.replace(status, detail=f"{status.detail}; {outdated}" if status.detail else outdated)
     return ToolInfo(
         name=name,

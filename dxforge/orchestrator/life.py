@@ -20,7 +20,7 @@ from dxforge.config.model import RestartConfig
 from dxforge.errors import DxForgeError, ToolError, ToolStartError, UnknownToolError
 from dxforge.orchestrator import lookup, policy, ports, probe
 from dxforge.orchestrator.definition import DxToolDefinition
-from dxforge.orchestrator.logs import Ring, replay
+from dxforge.orchestrator.logs import Ring, replay, since
 from dxforge.orchestrator.policy import Pace
 from dxforge.orchestrator.process import Ended, Launch, Launcher, Process, start_lock
 from dxforge.orchestrator.status import ToolState, ToolStatus
@@ -75,7 +75,9 @@ class Life:
         self._status = ToolStatus(ToolState.STOPPED)
         self._seen = ""
         self._late: asyncio.TimerHandle | None = None
-        self._said = _Said("")
+        self._said = asyncio.Event()
+        self._search = _Search("")
+        self._log_from = (0, 0)
 
     async def run(self) -> None:
         """Keep the tool running as its definition says; returns when it is over, after the last ``tell``."""
@@ -118,6 +120,11 @@ class Life:
             self._late = asyncio.get_running_loop().call_later(patience_s, self._too_late, patience_s)
 
     @property
+    def stopping(self) -> bool:
+        """Whether its process is on its way out, whoever asked for that."""
+        return self.process is not None and self.process.stopping
+
+    @property
     def _starting(self) -> bool:
         return self._status.state is ToolState.STARTING
 
@@ -131,16 +138,20 @@ class Life:
                 raise _StoppedElsewhereError
             self.definition, self._restart = definition, definition.restart
             self.ring = Ring()
-            self._said = _Said(definition.health.log if definition.health else "")
+            self._said.clear()
+            self._search = _Search(definition.health.log if definition.health else "")
             process = await self._common.launcher.attach(self._folder, owner=True, on_output=self._take)
             self._joined = process is not None
             if process is None:
                 launch = self._launch(definition)
                 await ports.refuse_taken(self._name, definition.health)
+                self._log_from = _end_of_log(self._folder)
                 process = await self._common.launcher.start(launch, on_output=self._take)
             self.process = process
         if self._joined:
             replay(self._folder, self.ring, mark=process.log_mark, lines=TAIL_LINES)
+            inode, size_bytes = process.board.get("log_from", (0, 0))
+            self._log_from = inode, size_bytes
             if self.keep is not None and self.keep != process.keeps:
                 process.keep(keep=self.keep)
         return definition, process
@@ -165,6 +176,8 @@ class Life:
         """While the process is there: probe it, and say how it stands."""
         self._seen = ""
         self._show(ToolState.STARTING, process.pid, "")
+        if process.stopping:
+            return await process.wait()  # we came too late to join it: the next one is ours
         self.be_patient()
         process.on_board = self._board_changed
         try:
@@ -180,13 +193,15 @@ class Life:
         health, pace = definition.health, self._common.pace
         ready = ToolState.RUNNING if health is None else ToolState.HEALTHY
         healthy = self._joined and process.board.get("state") in _READY
+        if health is not None and not health.log and not {*process.owner_pids} - {os.getpid()}:
+            healthy = False  # nobody has looked since its last owner went
         if healthy:
             self.restarts = max(self.restarts, int(process.board.get("restarts", 0)))
             self._show(ready, process.pid, "")
         if health is None or health.log:
             # Nothing more to see later on: its end is told by the process.
             if not healthy:
-                await (asyncio.sleep(pace.settle_s) if health is None else self._said.event.wait())
+                await (asyncio.sleep(pace.settle_s) if health is None else self._until_said(health.log))
                 self._show(ready, process.pid, "")
             return
         tries = failed_in_a_row = 0
@@ -204,6 +219,11 @@ class Life:
             pause_s = policy.probe_delay_s(tries, health, pace) if self._starting else health.interval_s
             tries += 1
             await asyncio.sleep(max(0.0, began_s + pause_s - time.monotonic()))
+
+    async def _until_said(self, text: str) -> None:
+        # It may have been said while no session was there, as after an interrupt of the one that had started it.
+        if not (self._joined and await asyncio.to_thread(_was_said, self._folder, self._log_from, text)):
+            await self._said.wait()
 
     async def _execute(self, program: tuple[str, ...], definition: DxToolDefinition) -> tuple[int, str]:
         """Run the program of an exec probe: in the tool's environment and folder, and killed when it takes too long."""
@@ -251,11 +271,14 @@ class Life:
     def _board_changed(self, board: Mapping[str, Any]) -> None:
         # A line of output may have come before this session joined.
         if board.get("state") in _READY:
-            self._said.event.set()
+            self._said.set()
+        if self.stopping:
+            self._show(self._status.state, self._status.pid, "stopping")
 
     def _take(self, _stream: str, piece: bytes) -> None:
         self.ring.feed(piece)
-        self._said.feed(piece)
+        if self._search.feed(piece):
+            self._said.set()
 
     # ------------------------------------------------------------------------------------------------------- end
     def _after(
@@ -301,7 +324,7 @@ class Life:
 
     # ------------------------------------------------------------------------------------------------------ tell
     def _show(self, state: ToolState, pid: int | None, detail: str, *, error: DxForgeError | None = None) -> None:
-        status = ToolStatus(state, pid, detail)
+        status = ToolStatus(state, pid, "stopping" if self.stopping and pid is not None else detail)
         if status == self._status and error is None:
             return
         self._status = status
@@ -309,8 +332,13 @@ class Life:
             self._was_ready = True
             self._end_patience()
         self._tell(status, error)
-        if self.process is not None and pid is not None:
-            board = {"state": state.value, "detail": detail, "restarts": self.restarts}
+        if self.process is not None and pid is not None and not self.stopping:
+            board = {
+                "state": state.value,
+                "detail": detail,
+                "restarts": self.restarts,
+                "log_from": [*self._log_from],
+            }
             if self.process.board != board and not (self._joined and state is ToolState.STARTING):
                 self.process.post(board)
 
@@ -331,21 +359,36 @@ class _StoppedElsewhereError(Exception):
     """Another session has stopped the tool while it was between two lives."""
 
 
-class _Said:
+class _Search:
     """Looks for a text within the lines of an output that comes in pieces."""
 
     def __init__(self, text: str) -> None:
-        self.event = asyncio.Event()
         self._wanted = text.encode()
         self._rest = b""
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: bytes) -> bool:
+        """Whether it is there, with ``piece``."""
         # The text holds no line end, so what is found lies within one line.
-        if self._wanted and not self.event.is_set():
-            searched = self._rest + piece
-            if self._wanted in searched:
-                self.event.set()
-            self._rest = searched[-len(self._wanted) + 1 :] if len(self._wanted) > 1 else b""
+        if not self._wanted:
+            return False
+        searched = self._rest + piece
+        self._rest = searched[-len(self._wanted) + 1 :] if len(self._wanted) > 1 else b""
+        return self._wanted in searched
+
+
+def _was_said(folder: Path, mark: tuple[int, int], text: str) -> bool:
+    """Whether it stands in the log after ``mark``."""
+    search = _Search(text)
+    return any(search.feed(piece) for piece in since(folder, mark))
+
+
+def _end_of_log(folder: Path) -> tuple[int, int]:
+    """How far a tool's log goes: inode number and size in bytes; (0, 0) where there is none."""
+    try:
+        status = (folder / "log").stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_size
 
 
 def _details(ended: Ended | None, failure: ToolError | None) -> str:

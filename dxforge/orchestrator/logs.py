@@ -94,6 +94,24 @@ def replay(folder: Path, ring: Ring, *, mark: tuple[int, int], lines: int = 1000
     ring.feed(_last_bytes(folder, "log", lines, mark))
 
 
+def since(folder: Path, mark: tuple[int, int]) -> Iterator[bytes]:
+    """What was logged after ``mark`` (inode number and size in bytes; (0, 0): all of it), oldest first.
+
+    As far as it is there: what was rotated away is left out.
+    """
+    inode, marked_bytes = mark
+    with contextlib.ExitStack() as stack:
+        newer = []
+        for stream, _ in _files(folder, "log", (0, 0), stack):
+            newer.append(stream)
+            if os.fstat(stream.fileno()).st_ino == inode:
+                stream.seek(marked_bytes)
+                break
+        for stream in reversed(newer):
+            while block := stream.read(_BLOCK_BYTES):
+                yield block
+
+
 def new_run(folder: Path, *, kept: int = _RUNS_KEPT) -> Path:
     """Make the folder of one execution, ``runs/<number>`` in a tool's folder, and remove all but the last ones.
 

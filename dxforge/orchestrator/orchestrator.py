@@ -120,11 +120,10 @@ class Orchestrator:
         engaged = self._engaged(name)
         if engaged is not None:
             return engaged
-        self._registry.get(name)
-        return self._seen(name)
+        return self._seen(self._known(name))
 
     def statuses(self) -> dict[str, ToolStatus]:
-        """How every tool stands, by name."""
+        """How every tool stands, by name; also those that only another session knows, while they run."""
         return {name: self._engaged(name) or self._seen(name) for name in self._names()}
 
     def info(self, name: str) -> ToolInfo:
@@ -153,7 +152,9 @@ class Orchestrator:
         life = actor.life if actor is not None else None
         in_memory = life.ring.tail(tail) if life is not None else []
         # What a full disk did not take is in memory only.
-        return in_memory if in_memory and in_memory[-1] not in on_disk else on_disk
+        # (What is the beginning of a line here may have grown there meanwhile.)
+        lost = in_memory and not any(line.startswith(in_memory[-1]) for line in on_disk)
+        return in_memory if lost else on_disk
 
     def subscribe(self) -> Subscription:
         """Follow the changes of the tools that this session runs, until it or the subscription is closed."""
@@ -373,7 +374,10 @@ class Orchestrator:
                 state = ToolState(record.board.get("state", ""))
             except ValueError:
                 state = ToolState.STARTING  # its owner has not said anything yet
-            return ToolStatus(state, record.pid, str(record.board.get("detail", "")))
+            detail = "stopping" if record.stopping else str(record.board.get("detail", ""))
+            if not record.owner_pids and state is not ToolState.RUNNING and not detail:
+                detail = "as last seen; no session watches it"
+            return ToolStatus(state, record.pid, detail)
         session = self._session
         actor = session.actors.get(name) if session is not None else None
         return actor.status if actor is not None else _STOPPED
@@ -391,7 +395,15 @@ class Orchestrator:
         session = self._session
         # A tool that dx.toml has lost stays in sight while this session runs it.
         running = [name for name, actor in dict(session.actors).items() if actor.engaged] if session is not None else []
-        return list(dict.fromkeys([*self._registry.all(), *running]))
+        known = dict.fromkeys([*self._registry.all(), *running])
+        return [*known, *(name for name in self._on_disk() if name not in known and peek(self._folder / name))]
+
+    def _on_disk(self) -> list[str]:
+        """The names that any session has ever started: of what is kept, dx.toml may know nothing any more."""
+        try:
+            return sorted(name for name in os.listdir(self._folder) if not name_fault(name))
+        except OSError:
+            return []
 
     def _infos(self, names: Sequence[str]) -> list[ToolInfo]:
         session = self._session

@@ -96,9 +96,11 @@ class Process:
         self.board: Mapping[str, Any] = {}
         """What owners say about it; the same for all sessions."""
         self.on_board: Callable[[Mapping[str, Any]], None] | None = None
-        """Called when another session has changed the board."""
+        """Called when another session has changed the board, and when the tool has come to be ``stopping``."""
         self.keeps = False
         """Whether it goes on without an owner."""
+        self.stopping = False
+        """Whether it is on its way out, since a session asked for that or the last owner went."""
         self.owner_pids: tuple[int, ...] = ()
         """The processes that keep it alive."""
         self.log_mark = (0, 0)
@@ -192,9 +194,9 @@ class Process:
         what = said["what"]
         if what == "state":
             board = said["board"] if said["posts"] == self._posts else self.board
-            changed = board != self.board
+            before = self.board, self.stopping
             self._stand({**said, "board": board})
-            if changed and self.on_board is not None:
+            if before != (self.board, self.stopping) and self.on_board is not None:
                 asyncio.get_running_loop().call_soon(self.on_board, board)
         elif what == "missed":
             self.missed_bytes += said["bytes"]
@@ -240,6 +242,7 @@ class Process:
     def _stand(self, standing: Mapping[str, Any]) -> None:
         self.board = standing["board"]
         self.keeps = standing["keep"]
+        self.stopping = standing.get("stopping", False)  # a guard of an earlier version does not say it
         self.owner_pids = tuple(standing["owner_pids"])
 
 

@@ -41,6 +41,8 @@ class RunRecord:
     digest: str = ""
     log_path: str = ""
     keep: bool = False
+    stopping: bool = False
+    """Whether it is on its way out."""
     board: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What owners put on the guard's board last."""
     owner_pids: tuple[int, ...] = ()

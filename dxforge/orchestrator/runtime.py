@@ -26,7 +26,8 @@ class Runtime:
         self._lock = threading.Lock()
         self._closing = False
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-        threading.Thread(target=self._serve, name="dxforge-tools", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="dxforge-tools", daemon=True)
+        self._thread.start()
 
     def submit(self, work: Work[T]) -> Job[T]:
         """Have ``work()`` done here, from any thread.
@@ -72,6 +73,7 @@ class Runtime:
             if first:
                 self.loop.call_soon_threadsafe(job.begin)
         await asyncio.shield(asyncio.wrap_future(self._ended))
+        self._thread.join()  # it has nothing more to do
         if first:
             job.future.result()
 

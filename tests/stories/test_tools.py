@@ -187,7 +187,7 @@ asyncio.run(main())
 
     async def go() -> None:
         async with yard.orchestrator() as tools:
-            assert tools.status("kept") == ToolStatus(ToolState.HEALTHY, kept)
+            assert tools.status("kept") == ToolStatus(ToolState.HEALTHY, kept, "as last seen; no session watches it")
             assert tools.info("web").owner_pids == ()
             assert await tools.ensure_running("kept") == ToolStatus(ToolState.HEALTHY, kept)
             assert (await tools.ensure_running("web")).pid == web
@@ -317,7 +317,7 @@ def test_its_guard_is_killed(yard: Yard) -> None:
             assert life is not None and life.process is not None
             os.kill(life.process.record.guard_pid, signal.SIGKILL)
             await until_async(lambda: tools.status("a").up and tools.status("a").pid != first.pid)
-            assert len(yard.processes()) == 5
+            await until_async(lambda: len(yard.processes()) == 5)
 
     asyncio.run(go())
 
@@ -410,7 +410,8 @@ def test_an_orchestrator_that_is_never_closed(yard: Yard, end: str) -> None:
     expected = {"sys.exit(3)": 3, "": 0}.get(end, done.returncode)
     assert done.returncode == expected
     if not any(word in end for word in ("raise", "abort", "execute")):
-        assert done.stderr == ""
+        # (In this mode, asyncio also says when the machine is slow.)
+        assert [line for line in done.stderr.splitlines() if not line.startswith("Executing <")] == []
     until(lambda: not yard.processes(), "the tool was left behind")
 
 
@@ -419,6 +420,7 @@ def test_a_forked_child_leaves_its_parents_session_alone(yard: Yard) -> None:
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from pathlib import Path
+from tests.support.processes import until
 from tests.support.tools import PACE, declared
 from dxforge.orchestrator.orchestrator import Orchestrator
 root = Path({str(yard.root)!r})
@@ -427,7 +429,7 @@ mine = asyncio.run(tools.ensure_running("a"))
 assert asyncio.run(tools.ensure_running("a")) == mine
 if os.fork() == 0:
     # As a session of its own it joins what runs, starts what does not, and leaves again.
-    assert tools.status("a") == mine, tools.status("a")
+    until(lambda: tools.status("a") == mine)  # the guard writes it down after it was told
     assert asyncio.run(tools.ensure_running("a")).pid == mine.pid
     assert sorted(tools.info("a").owner_pids) == sorted([os.getppid(), os.getpid()])
     other = asyncio.run(tools.ensure_running("b"))

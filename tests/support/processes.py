@@ -41,8 +41,8 @@ def python(script: str) -> tuple[str, ...]:
 SLEEPER = sh("exec sleep 300")
 STUBBORN = sh("trap '' TERM INT HUP; echo ready; while :; do sleep 0.1; done")
 """Ignores TERM."""
-FAMILY = sh("sleep 300 & sh -c 'sleep 300 & sleep 300' & echo ready; wait")
-"""Has children and grandchildren."""
+FAMILY = sh("sleep 300 & sh -c 'sleep 300 & sleep 300 & echo ready; wait' & wait")
+"""Has children and grandchildren; five in all, once it says that it is ready."""
 DAEMONS = python("""
 def daemon():
     if os.fork() == 0:

@@ -110,6 +110,7 @@ class Guard:
         elif do == "stop":
             self.asked = True
             self.stop(said.get("grace_s"))
+            self.publish()
         elif do == "leave":
             client.owner = False
             client.send(note(what="left", goes_on=self.wanted()))
@@ -148,10 +149,10 @@ class Guard:
             self.owners_changed()
 
     def owners_changed(self) -> None:
-        self.publish()
         if not self.wanted():
             self.asked = True
             self.stop(None)
+        self.publish()
 
     def wanted(self) -> bool:
         return self.keep or any(client.owner for client in self.clients)
@@ -162,7 +163,13 @@ class Guard:
     def standing(self) -> dict[str, object]:
         """How things stand between tool and sessions."""
         pids = sorted({client.pid for client in self.clients if client.owner})
-        return {"board": self.board, "keep": self.keep, "owner_pids": pids, "log": self.log_mark()}
+        return {
+            "board": self.board,
+            "keep": self.keep,
+            "stopping": self.asked,
+            "owner_pids": pids,
+            "log": self.log_mark(),
+        }
 
     def log_mark(self) -> list[int]:
         """How far the log goes by now: the file's inode number, and a size in bytes."""
@@ -346,6 +353,7 @@ class Guard:
         self.finished_at = time.monotonic()
         last_words = self.failure or self.ended()
         for client in tuple(self.clients):
+            client.catch_up()  # after the last words nobody listens any more
             client.send(last_words)
 
     def ended(self, fault: str = "") -> bytes:
