@@ -12,17 +12,17 @@ SHOWN = 3
 
 
 class StepState(StrEnum):
-    """What is to become of a step (first four), and what became of it."""
+    """What is to become of a step, and what became of it."""
 
     RUN = "run"
     RESTORE = "restore"
     """Its result is in the cache, its outputs on disk are not that result."""
     DEPENDS = "depends"
     """A step before it runs; what that writes decides."""
-    UP_TO_DATE = "up-to-date"
-    """Also after a build: its outputs were found to be exactly what it wrote."""
     BUILT = "built"
     RESTORED = "restored"
+    UP_TO_DATE = "up-to-date"
+    """In a plan and after a build: its outputs were found to be exactly what it wrote."""
     FAILED = "failed"
     SKIPPED = "skipped"
 
