@@ -37,6 +37,8 @@ _TAIL_LINES = 20
 _FOLDED_LINES = 200
 _LISTED_AT_MOST = 50
 _WORTH_SAYING_S = 0.1
+_DRAWN_AT_MOST = 200
+_UNFOLDED_AT_MOST = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -175,13 +177,13 @@ class BuildResult(Result):
     def _pictures(self) -> Iterator[Block]:
         from dxforge.build.picture import graph_svg, timeline_svg
 
-        if len(self._steps) < 2:
-            return
-        yield Section(
-            line("Graph"), (Picture(graph_svg(self.report), "the steps and what they wait for"),), opened=True
-        )
-        if isinstance(self.report, BuildReport) and any(step.duration_s for step in self.report.steps):
-            yield Section(line("Timeline"), (Picture(timeline_svg(self.report), "when each step ran"),))
+        count = len(self._steps)
+        if count > _DRAWN_AT_MOST:
+            yield Commands(((f"{self.program} build --graph FILE.svg", f"the graph of all {count} steps"),))
+        elif count > 1:
+            yield Section(line("Graph"), (Picture(graph_svg(self.report)),), opened=count <= _UNFOLDED_AT_MOST)
+        if isinstance(self.report, BuildReport) and sum(step.duration_s > 0 for step in self.report.steps) > 1:
+            yield Section(line("Timeline"), (Picture(timeline_svg(self.report)),))
 
     def _outputs(self) -> Iterator[Block]:
         steps = self.report.steps if isinstance(self.report, BuildReport) else ()

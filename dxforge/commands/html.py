@@ -42,6 +42,13 @@ STYLE = """\
 .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
 .dxforge pre .hunk { background: rgba(56, 139, 253, .14); }
 .dxforge .picture { overflow-x: auto; margin: .4em 0; }
+.dxforge .dxb-p { fill: none; stroke: none; } .dxforge .dxb-c { fill: rgba(128, 128, 128, .1); stroke: var(--dx-line); }
+.dxforge .dxb-b, .dxforge .dxb-t { fill: currentColor; } .dxforge .dxb-m { fill: currentColor; opacity: .7; }
+.dxforge .dxb-g, .dxforge .dxb-a { stroke: var(--dx-line); } .dxforge .dxb-o { fill: #fff; }
+.dxforge .dxb-e { stroke: rgba(128, 128, 128, .8); } .dxforge .dxb-h { fill: rgba(128, 128, 128, .9); }
+.dxforge .dxb .dxb-built, .dxforge .dxb .dxb-run { fill: #3b82f6; } .dxforge .dxb .dxb-depends { fill: #9a6be0; }
+.dxforge .dxb .dxb-restored, .dxforge .dxb .dxb-restore { fill: #0d97a3; } .dxforge .dxb .dxb-skipped { fill: #868c95; }
+.dxforge .dxb .dxb-up-to-date { fill: var(--dx-green); } .dxforge .dxb .dxb-failed { fill: var(--dx-red); }
 .dxforge p { margin: .25em 0; white-space: pre-wrap; } .dxforge .gap { height: .6em; }
 .dxforge td > span.dim { white-space: nowrap; }
 </style>"""

@@ -8,7 +8,9 @@ from html import escape
 from xml.etree import ElementTree
 
 _SPACE = "{http://www.w3.org/2000/svg}"
-_TAGS = frozenset("svg g title desc rect circle ellipse line path polyline polygon text tspan defs marker".split())
+_TAGS = frozenset(
+    "svg style g title desc rect circle ellipse line path polyline polygon text tspan defs marker".split()
+)
 _ATTRIBUTES = frozenset(
     "viewBox width height x y x1 y1 x2 y2 cx cy r rx ry d points dx dy transform id class role aria-label fill stroke "
     "fill-opacity stroke-opacity opacity stroke-width stroke-dasharray stroke-linecap stroke-linejoin font-family "
@@ -18,6 +20,9 @@ _ATTRIBUTES = frozenset(
 # Of what could reach outside or run, only a marker of the same picture may be named.
 _INNER = re.compile(r"url\(#[\w-]+\)")
 _OUTSIDE = re.compile(r"url\(|javascript:|expression|@import|[<>]", re.IGNORECASE)
+# A style sheet holds for the whole page: only what names classes of our pictures (`dxforge.build.svg`) may stay.
+_RULE = r"\.dxb[\w .-]*(?:,\.dxb[\w .-]*)*\{[\w#:;,.%' -]*\}"
+_SHEET = re.compile(rf"(?:{_RULE}|@media \(prefers-color-scheme:dark\)\{{(?:{_RULE})+\}})+")
 
 
 def clean_svg(text: str) -> str:
@@ -31,6 +36,8 @@ def clean_svg(text: str) -> str:
 
 def _copied(element: ElementTree.Element, *, top: bool = False) -> Iterator[str]:
     name = element.tag.removeprefix(_SPACE)
+    if name == "style" and not _SHEET.fullmatch(element.text or ""):
+        name = ""
     if name in _TAGS:
         attributes = "".join(
             f' {key}="{escape(value)}"' for key, value in element.attrib.items() if key in _ATTRIBUTES and _inner(value)

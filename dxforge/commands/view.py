@@ -67,10 +67,9 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG that we drew; ``name`` says what it shows. Only notebooks have room for it."""
+    """An SVG that we drew. Only notebooks have room for it."""
 
     svg: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

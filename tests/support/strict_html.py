@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 TAGS = {"style", "div", "p", "table", "tr", "th", "td", "code", "span", "details", "summary", "pre", "b"}
-SVG_TAGS = set("svg g title desc rect circle line path polyline polygon text tspan defs marker".split())
+SVG_TAGS = set("svg style g title desc rect circle line path polyline polygon text tspan defs marker".split())
 
 
 class Strict(HTMLParser):

@@ -75,7 +75,7 @@ def test_a_good_build_lists_what_ran_and_counts_the_rest() -> None:
     assert re.fullmatch(r"Step +Result +Time +Why", lines[0])
     assert re.fullmatch(r"sass a.scss +● Built +1\.2 s +a\.scss changed", lines[1])
     assert "2 steps up to date." in lines
-    assert "Built in 1.3 s: 2 up to date, 1 built; the cache spared 12 s." in lines
+    assert "Built in 1.3 s: 1 built, 2 up to date; the cache spared 12 s." in lines
     assert "Stopped again: dx-style. `dxforge start dx-style` keeps it running between builds." in lines
     assert "docs" not in result.text()
     verbose = BuildResult(report=GOOD, verbose=True).text()
@@ -184,6 +184,13 @@ def test_a_notebook_sees_pictures_and_folded_output() -> None:
     assert "line 0" in words
     assert "<svg" not in BuildResult(report=BAD)._repr_html_()
     assert "<svg" in BuildResult(report=PLAN, detailed=True)._repr_html_()
+
+
+def test_a_graph_of_very_many_steps_is_left_to_a_file() -> None:
+    many = tuple(StepPlan(step=step(index, "x", str(index)), state=StepState.RUN, why="") for index in range(300))
+    html = BuildResult(report=BuildPlan(steps=many), detailed=True, program="%dx")._repr_html_()
+    assert "<svg" not in html
+    assert "%dx build --graph FILE.svg" in read(html)
 
 
 def test_hostile_texts_are_text_everywhere() -> None:

@@ -15,7 +15,7 @@ def test_every_block_is_well_formed_and_says_what_the_text_says() -> None:
         Table(((line("<td>"), line("&amp;")),), ("A&B", "C")),
         Diff(("@@ -1 +1 @@", "-<b>", "+&lt;"), ("hunk 1",)),
         Output(("\x1b[31mred\x1b[0m <b>", "10%\r20%")),
-        Picture('<svg xmlns="http://www.w3.org/2000/svg"><text>a &lt; b</text></svg>', "a picture"),
+        Picture('<svg xmlns="http://www.w3.org/2000/svg"><text>a &lt; b</text></svg>'),
         Section(line("title"), (Commands((("dxforge diff '<x>'", "see"),)),), opened=True),
     ]
     words = read(html(blocks))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from dxforge.build.model import BuildReport
+from dxforge.build.picture import timeline_svg
 from dxforge.commands.svg import clean_svg
 from tests.support.strict_html import read
 
@@ -29,6 +31,10 @@ def test_shapes_and_text_stay_as_they_are() -> None:
         '<rect fill="url(http://example.org/x)"/>',
         '<rect style="background: url(//x)"/>',
         "<style>* { display: none }</style>",
+        "<style>.dxb-p{fill:red}div{display:none}</style>",
+        "<style>.dxb-p,body{display:none}</style>",
+        "<style>.dxb-p{background:url(//x)}</style>",
+        "<style>@import 'alert';</style>",
         '<animate attributeName="href" values="javascript:alert(1)"/>',
         "<!-- a comment --><?php x?>",
     ],
@@ -47,3 +53,9 @@ def test_a_marker_of_the_same_picture_may_be_named() -> None:
 @pytest.mark.parametrize("text", ["", "<svg", "<html></html>", "<svg></svg>", "x"])
 def test_what_is_no_svg_is_nothing(text: str) -> None:
     assert clean_svg(text) == ""
+
+
+def test_our_own_pictures_keep_their_style() -> None:
+    picture = timeline_svg(BuildReport(ok=True))
+    assert "<style>" in clean_svg(picture)
+    assert clean_svg(picture).count("<text") == picture.count("<text")
