@@ -153,6 +153,32 @@ def test_a_tool_may_close_its_output_and_live_on(tmp_path: Path, mark: str) -> N
     asyncio.run(story())
 
 
+def test_somebody_else_holds_its_output(tmp_path: Path, mark: str) -> None:
+    # A process that is no descendant got hold of its stdout: its end is not waited for.
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        argv = python(f"""
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.connect({str(tmp_path / "s")!r})
+socket.send_fds(s, [b"x"], [1])
+print("last words", flush=True)
+""")
+
+        async def story() -> None:
+            async with session() as launcher:
+                process, output = await run(launcher, tmp_path / "tool", argv, mark=mark)
+                with listener.accept()[0] as connection:
+                    _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+                    ended = await process.wait()
+                    assert (ended.exit_code, ended.survivors) == (0, 0)
+                    assert output.stdout == b"last words\n"
+                    os.close(descriptors[0])
+
+        asyncio.run(story())
+
+
 def test_whoever_joins_late_sees_all_of_the_log_once(tmp_path: Path) -> None:
     argv = python("n = 0\nwhile True:\n    print(n, flush=True)\n    n += 1\n    time.sleep(0.0005)")
 
@@ -504,7 +530,7 @@ def test_two_hundred_starts_leave_nothing_behind(tmp_path: Path) -> None:
             for number in range(1, 200):
                 await _start_and_wait(launcher, tmp_path / str(number % 7))
             until(lambda: not _children(pid), "the launcher does not reap")
-            assert descriptors("self") <= mine
+            await until_async(lambda: descriptors("self") <= mine, "descriptors are left open")
             assert descriptors(pid) == its
             assert not launcher._connections
 
@@ -527,6 +553,37 @@ def test_the_launcher_itself_finds_no_descriptor(tmp_path: Path, mark: str) -> N
     asyncio.run(story())
     assert not marked(mark)
     assert not _children(os.getpid())
+
+
+def test_no_process_can_be_had(tmp_path: Path, mark: str) -> None:
+    room = Path("/sys/fs/cgroup/pids") / f"dx-few-{os.getpid()}"
+    try:
+        room.mkdir()
+        (room / "pids.max").write_text("max")
+    except OSError:
+        pytest.skip("no cgroup to limit the number of processes with")
+
+    async def story() -> None:
+        async with session() as launcher:
+            process, _ = await run(launcher, tmp_path / "first", SLEEPER, mark=mark)
+            (room / "cgroup.procs").write_text(str(launcher._forks.pid))
+            for most in ("1", "2"):  # no guard; a guard, but no tool
+                (room / "pids.max").write_text(most)
+                with pytest.raises(ToolStartError, match="no process could be made for it") as caught:
+                    await run(launcher, tmp_path / "second", SLEEPER, mark=mark)
+                assert "ulimit -u" in caught.value.hint
+                assert marked(mark) == {process.pid}
+                assert not guard_lives(tmp_path / "second")
+                await until_async(lambda: len((room / "cgroup.procs").read_text().split()) == 1)
+            (room / "pids.max").write_text("max")
+            second, _ = await run(launcher, tmp_path / "second", SLEEPER, mark=mark)
+            await asyncio.gather(process.stop(), second.stop())
+
+    try:
+        asyncio.run(story())
+    finally:
+        until(lambda: not (room / "cgroup.procs").read_text())
+        room.rmdir()
 
 
 @contextlib.contextmanager

@@ -56,7 +56,8 @@ class Ending:
         self.hurry(self.grace_s if grace_s is None else grace_s)
         if not self.signalled:
             self.signalled = True
-            self.family()  # without a subreaper: remember who there is, before the tree falls apart
+            if sys.platform != "linux":
+                self.family()  # without a subreaper: remember who there is, before the tree falls apart
             with contextlib.suppress(OSError):
                 os.killpg(self.tool, self.number)
                 os.killpg(self.tool, signal.SIGCONT)  # one that is stopped would not see the signal
