@@ -39,10 +39,12 @@ def run(args: Sequence[str]) -> int:
     """Run one command line on the real streams; returns the exit status."""
     # A line that cannot be parsed is answered in JSON where it asks for that; after `run TOOL` the tool is asked.
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
+    about_tools = False
     try:
-        from dxforge.commands.grammar import parse
+        from dxforge.commands.grammar import SECTIONS, parse
 
         call = parse(args)
+        about_tools = call.action in {*SECTIONS["Tools"], *SECTIONS["Build"]}
         as_json = call.options.as_json
         result = _execute(call)
         if not call.options.quiet or as_json:
@@ -55,7 +57,7 @@ def run(args: Sequence[str]) -> int:
     except DxForgeError as error:
         return _fail(error, 1, as_json=as_json)
     except KeyboardInterrupt:
-        return _interrupted(as_json=as_json)
+        return _interrupted(about_tools=about_tools, as_json=as_json)
     except BrokenPipeError:
         # The reader has gone (`| head`): what was asked for is done, there is just no one to tell.
         _drop_stdout()
@@ -79,7 +81,8 @@ def _execute(call: Call) -> Result:
     options = call.options
     reporter = Reporter(
         sys.stderr,
-        bars=_interactive(sys.stderr) and not options.quiet,
+        # Not where colours are merely forced: a log has no place to draw on.
+        bars=sys.stderr.isatty() and not options.quiet,
         output=None if options.as_json or options.quiet else sys.stdout,
         verbose=options.verbose and not options.as_json,
         quiet=options.quiet,
@@ -150,9 +153,11 @@ def _complain(error: DxForgeError) -> None:
     _to_stderr("error", f"{where}{shown(error.what)}", hint_text(error.hint), log_tail(error))
 
 
-def _interrupted(*, as_json: bool) -> int:
+def _interrupted(*, about_tools: bool, as_json: bool) -> int:
     what = "interrupted"
     hint = f"`{PROGRAM} log` shows what was done; everything else is as it was"
+    if about_tools:
+        hint = f"what this command had started is stopped; `{PROGRAM} status` shows what runs"
     if as_json:
         _answer_error({"kind": "KeyboardInterrupt", "what": what, "where": "", "hint": hint})
     else:

@@ -215,7 +215,7 @@ def test_errors_have_statuses_and_reach_standard_error(
     assert "no dx.toml" in dx("install", status=1).stderr
     dx("init")
     assert "hint: Did you mean `dxforge install`" in dx("instal", status=2).stderr
-    for name in ("run", "start", "build", "watch", "snapshot", "sync", "prefetch", "analyze"):
+    for name in ("snapshot", "sync", "prefetch", "analyze"):
         dx(name, status=2)
     done = dx("add", "no-such-package", status=1)
     assert done.stdout == ""
