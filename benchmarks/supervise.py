@@ -75,7 +75,8 @@ def tools(material: Material, rounds: int, say: Say) -> list[Row]:
         return Contender(name=supervisor.name, run=lambda: _start(supervisor, memories[supervisor.name], say))
 
     results = by_turns([contender(supervisor) for supervisor in supervisors], rounds=rounds, say=say)
-    return [_row(results[0], peer, memories) for peer in results[1:]]
+    what = f"start {TOOLS} tools in {len(WAVES)} waves until all run"
+    return [_row(what if peer is results[1] else "the same", results[0], peer, memories) for peer in results[1:]]
 
 
 def ensure(material: Material, rounds: int, say: Say) -> list[Row]:
@@ -173,13 +174,13 @@ def _memory() -> tuple[int, int]:
     return count, total
 
 
-def _row(ours: Result, theirs: Result, memories: dict[str, list[float]]) -> Row:
+def _row(what: str, ours: Result, theirs: Result, memories: dict[str, list[float]]) -> Row:
     mine, yours = (statistics.median(memories[result.name]) / 2**20 for result in (ours, theirs))
     return Row(
-        what=f"start {TOOLS} tools in {len(WAVES)} waves until all run",
+        what=what,
         ours=f"{ours.seconds:.2f} s ({ours.spread})",
         theirs=f"{theirs.seconds:.2f} s ({theirs.spread}), {theirs.name}",
         ratio=f"{ours.seconds / theirs.seconds:.2f}×",
         goal="≤ 1.0×",
-        memory=f"{mine:.2f} / {yours:.2f} a tool",
+        memory=f"{mine:.2f} / {yours:.2f} a tool, shared pages shared out",
     )
