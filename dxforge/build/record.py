@@ -130,7 +130,7 @@ class Transcript:
 
     def add(self, stream: str, text: str) -> None:
         """``text`` came on ``stream``."""
-        if self._room > 0:
+        if text and self._room > 0:
             head, text = text[: self._room], text[self._room :]
             self._room -= len(head)
             _append(self._first, stream, head)

@@ -968,6 +968,43 @@ def test_up_to_date_without_a_loop(site: Bench) -> None:
     assert site.builder().up_to_date() is None
 
 
+_ON_A_MOUNT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.support.toolbox import Bench, states, step
+bench = Bench(Path(sys.argv[1]), step("a", inputs="src", outputs="dist"))
+bench.tools.add("a", "mkdir -p dist/deep; cp src dist/deep/a")
+for text in ("old", "new", "old"):
+    bench.write("src", text)
+    if text == "old":
+        bench.write("dist/mine", text)
+    report = bench.build()
+    tree = sorted(path.relative_to(bench.root).as_posix() for path in (bench.root / "dist").rglob("*"))
+    print(*states(report), bench.read("dist/deep/a"), *tree)
+"""
+
+
+def test_an_output_that_is_a_mount_point(tmp_path: Path) -> None:
+    root = tmp_path / "p"
+    (root / "dist").mkdir(parents=True)
+    mount = f'mount -t tmpfs none {root}/dist && exec "$@"'
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount, "sh", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    program = [sys.executable, "-c", _ON_A_MOUNT, str(root), str(Path(__file__).parents[2])]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", mount, "sh", *program],
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "built old dist/deep dist/deep/a",
+        "built new dist/deep dist/deep/a",
+        "restored old dist/deep dist/deep/a",
+    ]
+    assert sorted(path.read_text() for path in (root / ".dx/build/replaced").rglob("mine*")) == ["old", "old"]
+
+
 # ---- the size of the cache
 
 
