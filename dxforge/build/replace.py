@@ -154,7 +154,7 @@ class Outputs:
             if path not in kept:
                 file.unlink()
         if len(kept) < len(aside):
-            for folder in {file.parent for file in aside.values()}:
+            for folder in sorted({file.parent for file in aside.values()}, reverse=True):  # the deepest first
                 _remove_empty_upward(folder, self._replaced)
         return kept
 
@@ -316,7 +316,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _remove_empty_upward(folder: Path, top: Path) -> None:
-    while folder != top and not os.listdir(folder):
+    while folder != top and folder.is_dir() and not os.listdir(folder):
         folder.rmdir()
         folder = folder.parent
 
