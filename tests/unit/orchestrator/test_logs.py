@@ -9,7 +9,7 @@ import pytest
 
 from dxforge.errors import WriteError
 from dxforge.orchestrator.guard.disk import KEPT_TAIL_BYTES, CappedLog, LogFile, RotatedLog
-from dxforge.orchestrator.logs import LINE_BYTES, Ring, new_run, replay, tail
+from dxforge.orchestrator.logs import LINE_BYTES, Ring, new_run, replay, since, tail
 
 
 # ---------------------------------------------------------------------------------------------------------------- Ring
@@ -173,6 +173,27 @@ def test_replay_ends_at_the_mark(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- new_run
+def test_what_came_after_a_mark(tmp_path: Path) -> None:
+    log = RotatedLog(str(tmp_path / "log"), 1000, 3)
+    log.open()
+    log.write(b"before\n")
+    status = (tmp_path / "log").stat()
+    mark = status.st_ino, status.st_size
+    assert b"".join(since(tmp_path, mark)) == b"" and b"".join(since(tmp_path, (0, 0))) == b"before\n"
+    lines = [b"line %d\n" % number for number in range(150)]
+    for line in lines:
+        log.write(line)
+    assert (tmp_path / "log.1").exists()
+    assert b"".join(since(tmp_path, mark)) == b"".join(lines)
+    # What was rotated away is left out, and nothing else.
+    for line in lines * 2:
+        log.write(line)
+    log.close()
+    rest = b"".join(since(tmp_path, mark))
+    assert rest and b"".join(lines * 3).endswith(rest)
+    assert list(since(tmp_path / "nowhere", mark)) == []
+
+
 def test_the_last_runs_are_kept(tmp_path: Path) -> None:
     runs = [new_run(tmp_path, kept=3) for _ in range(5)]
     assert [path.name for path in runs] == ["000001", "000002", "000003", "000004", "000005"]

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import stat
+import time
 import uuid
 from pathlib import Path
 
@@ -475,5 +476,39 @@ def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
         with pytest.raises(WriteError, match="cannot be made"):
             async with start_lock(tmp_path / "file"):
                 pass
+
+    asyncio.run(story())
+
+
+# -------------------------------------------------------------------------------------------------------- slow sessions
+def test_what_a_slow_session_misses_is_counted_to_the_end(tmp_path: Path) -> None:
+    script = "left = 20_000_000\nwhile left: left -= os.write(1, b'x' * min(left, 1 << 16))"
+
+    async def story() -> None:
+        async with session() as launcher:
+            process, output = await run(launcher, tmp_path, python(script), shared=False)
+            time.sleep(1.0)  # noqa: ASYNC251 - this loop is busy until the tool has ended
+            await process.wait()
+            assert process.missed_bytes > 0
+            assert len(output.stdout) + process.missed_bytes == 20_000_000
+
+    asyncio.run(story())
+
+
+def test_it_is_said_that_a_tool_is_on_its_way_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with session() as launcher, session() as other:
+            process, output = await run(launcher, tmp_path, STUBBORN)
+            await output.until(b"ready")
+            heard = asyncio.Event()
+            process.on_board = lambda _board: heard.set()
+            looker = await other.attach(tmp_path, owner=False, on_output=Output())
+            assert looker is not None and not looker.stopping and not process.stopping
+            stopping = asyncio.create_task(looker.stop(grace_s=0.5))
+            await heard.wait()
+            assert process.stopping
+            late = await other.attach(tmp_path, owner=True, on_output=Output())
+            assert late is None or late.stopping
+            assert (await stopping).asked and (await process.wait()).asked
 
     asyncio.run(story())
