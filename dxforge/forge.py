@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Self
 from dxforge import pipelines
 from dxforge.errors import DxForgeError
 from dxforge.events import EventBus
-from dxforge.traffic.manager import TrafficManager
 
 if TYPE_CHECKING:
     from dxforge.orchestrator.definition import DxToolDefinition
     from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.traffic.manager import TrafficManager
 
 
 class DxForge:
@@ -26,14 +26,13 @@ class DxForge:
         events: where to tell what happens; a bus of its own where None.
 
     Attributes:
-        traffic_manager: packages, the traffic light and review.
         events: what happens, for progress bars and panels to listen to.
     """
 
     def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
         self.root = Path(root).absolute()
         self.events = events or EventBus()
-        self.traffic_manager = TrafficManager(self.root, events=self.events)
+        self._traffic_manager: TrafficManager | None = None
         self._orchestrator: Orchestrator | None = None
         self._lock = threading.Lock()
 
@@ -47,6 +46,18 @@ class DxForge:
     async def open(self) -> None:
         """Take back what a killed process may have left half-done; a project that someone works on is left alone."""
         await self.traffic_manager.recover()
+
+    # Parts are made when they are first used, so that nobody pays for what the others import.
+
+    @property
+    def traffic_manager(self) -> TrafficManager:
+        """Packages, the traffic light and review."""
+        from dxforge.traffic.manager import TrafficManager
+
+        with self._lock:
+            if self._traffic_manager is None:
+                self._traffic_manager = TrafficManager(self.root, events=self.events)
+            return self._traffic_manager
 
     @property
     def orchestrator(self) -> Orchestrator:

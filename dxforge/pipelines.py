@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -57,6 +56,8 @@ async def build(
     Raises:
         DxForgeError: the build cannot be planned, or a tool that it needs does not get ready.
     """
+    import asyncio
+
     builder = await asyncio.to_thread(make_builder, forge, jobs=jobs)
     pending = await asyncio.to_thread(pending_files, forge)
     return await builder.build(force=force, allow_pending=allow_pending, pending=pending)
@@ -64,6 +65,8 @@ async def build(
 
 async def plan_build(forge: DxForge, *, force: bool = False) -> BuildPlan:
     """What :func:`build` would do; nothing is run or written."""
+    import asyncio
+
     builder = await asyncio.to_thread(make_builder, forge)
     return await builder.plan(force=force, pending=await asyncio.to_thread(pending_files, forge))
 
@@ -110,6 +113,8 @@ def make_builder(forge: DxForge, *, jobs: int | None = None) -> Builder:
 
 def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:
     """What awaits a decision, as the build wants to know it."""
+    if not (forge.root / "dx.lock").exists():
+        return ()  # without all that the traffic light needs
     from dxforge.build.model import PendingFile
 
     return tuple(

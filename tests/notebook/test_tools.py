@@ -221,6 +221,27 @@ def test_a_build_shows_its_steps_graph_and_output(dx: Kernel, tools: ToolProject
     )
 
 
+def test_what_is_under_way_is_shown_and_taken_away(dx: Kernel, tools: ToolProject) -> None:
+    waiting = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
+    tools.script("slow", f"{waiting}open('done.txt', 'w').close()\n")
+    tools.toml('[[build.steps]]\ntool = "slow"\ninputs = ["a.txt"]\noutputs = ["done.txt"]\n')
+    message = dx.send("r = %dx build")
+    shown: list[str] = []
+    ended = False
+    while not ended:
+        got = dx.client.get_iopub_msg(timeout=60)
+        if got["parent_header"].get("msg_id") != message:
+            continue
+        if got["msg_type"] in {"display_data", "update_display_data"}:
+            shown.append(got["content"]["data"]["text/plain"])
+            if "◐ Running  slow" in shown[-1]:
+                (tools.root / "go").touch()
+        ended = got["msg_type"] == "status" and got["content"]["execution_state"] == "idle"
+    assert any("◐ Running  slow" in text for text in shown)
+    assert shown[-1] == ""
+    assert dx.value("r.exit_code") == "0"
+
+
 def test_a_build_that_fails_is_shown_and_raises(dx: Kernel, tools: ToolProject) -> None:
     (tools.root / "a.txt").write_text("fail\n")
     cell = dx.run("%dx build")
