@@ -112,10 +112,11 @@ class Orchestrator:
     def status(self, name: str) -> ToolStatus:
         """How a tool stands, also one that another session runs.
 
-        What another session tries in vain, or waits to start again, is not seen here: ``STOPPED``.
+        What another session tries in vain, or waits to start again, is not seen here: ``STOPPED``. One that is being
+        stopped says so in its detail, and nobody is given it any more.
 
         Raises:
-            UnknownToolError: no such tool.
+            UnknownToolError: no such tool, and nothing of that name runs.
         """
         engaged = self._engaged(name)
         if engaged is not None:

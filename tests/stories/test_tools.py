@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from typing import Any
 import pytest
 
 from dxforge.errors import ToolStartError
+from dxforge.orchestrator.orchestrator import Orchestrator
 from dxforge.orchestrator.policy import Pace
 from dxforge.orchestrator.status import ToolState, ToolStatus
 from tests.support.processes import DAEMONS, FAMILY, SLEEPER, STUBBORN, exists, python, sh, until, until_async
-from tests.support.tools import REPOSITORY, Yard, free_port, kernels
+from tests.support.tools import PACE, REPOSITORY, Yard, free_port, kernels
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -520,6 +522,36 @@ def test_a_full_disk_for_logs_disturbs_no_tool(yard: Yard) -> None:
             assert tools.logs("a") == ["one", "two"]
 
     asyncio.run(go())
+
+
+def test_a_disk_that_fills_up(yard: Yard) -> None:
+    disk = yard.root / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk to be had: mounting is not allowed here")
+    spam = yard.define("spam", sh("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"))
+
+    async def go() -> None:
+        async with Orchestrator(disk, pace=PACE) as tools:
+            tools.register_tool(spam)
+            tools.register_tool(yard.define("new"))
+            running = await tools.ensure_running("spam")
+            await until_async(lambda: os.statvfs(disk).f_bavail == 0)
+            assert await tools.ensure_running("spam") == running
+            # What needs the disk says so; what does not goes on.
+            with pytest.raises(ToolStartError, match="cannot be written: no space left on device"):
+                await tools.ensure_running("new")
+            run = await tools.execute_tool("new", ["-c", "true"])
+            assert run.ok
+            assert (await tools.execute_tool("spam", ["-c", "echo hi"])).stdout == "hi\n"
+            await tools.stop_all()
+            assert not yard.processes()
+
+    try:
+        asyncio.run(go())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_status_is_json(yard: Yard) -> None:
