@@ -155,7 +155,7 @@ def _encode_pin(pin: Pin) -> dict[str, Any]:
         elif item.name == "direct":
             if not value:
                 data[item.name] = value
-        elif value != "":
+        elif value != "" or item.default is dataclasses.MISSING:
             data[item.name] = value
     data["source"] = data.pop("kind")
     return dict(sorted(data.items(), key=lambda pair: (pair[0] != "name", pair[0] != "version", pair[0])))
