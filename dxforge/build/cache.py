@@ -34,17 +34,17 @@ class Cache(Protocol):
     """
 
     def get(self, key: str) -> Record | None:
-        """The result of ``key``, if it and all its contents are there; a damaged one is none.
+        """The result of ``key``, if it and all its contents are there. Changes nothing.
 
         Raises:
-            DamagedError: there was one, and it is of no use.
+            DamagedError: there is one, and it is of no use.
         """
 
     def put(self, record: Record) -> None:
         """Keep a result. Its contents have been stored before."""
 
-    def has(self, digest: str) -> bool:
-        """Whether a content is there, by its name."""
+    def has(self, digest: str, size: int) -> bool:
+        """Whether a content is there, by its name and size."""
 
     def store(self, digest: str, source: str) -> bool:
         """Keep the content of the file ``source``; False: it is not (or no longer) the content of that digest."""
@@ -57,7 +57,10 @@ class Cache(Protocol):
         """
 
     def prune(self, used: Collection[str]) -> int:
-        """Keep to the limit; the results of the keys ``used`` stay. Returns how many bytes were freed."""
+        """Note that the results of the keys ``used`` were, and keep to the limit, but for those.
+
+        Returns how many bytes were freed.
+        """
 
 
 class LocalCache:
@@ -88,19 +91,10 @@ class LocalCache:
             if record.key != key:
                 raise ValueError("the record is another key's")
         except ValueError as error:
-            path.unlink(missing_ok=True)
             raise DamagedError(str(error)) from error
         for digest, size in record.blobs.items():
-            try:
-                there = os.stat(self._blob(digest)).st_size
-            except FileNotFoundError:
-                there = -1
-            if there != size:
-                self._drop(digest)
-                raise DamagedError(f"the content {digest} is {'missing' if there < 0 else 'cut off'}")
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _FRESH_S:
-                os.utime(path)
+            if not self.has(digest, size):
+                raise DamagedError(f"the content {digest} is missing or cut off")
         return record
 
     def put(self, record: Record) -> None:
@@ -108,9 +102,12 @@ class LocalCache:
         self._actions.mkdir(parents=True, exist_ok=True)
         self._stored += write_record(self._action(record.key), record)
 
-    def has(self, digest: str) -> bool:
+    def has(self, digest: str, size: int) -> bool:
         """See `Cache.has`."""
-        return os.path.exists(self._blob(digest))
+        try:
+            return os.stat(self._blob(digest)).st_size == size
+        except FileNotFoundError:
+            return False
 
     def store(self, digest: str, source: str) -> bool:
         """See `Cache.store`."""
@@ -138,15 +135,13 @@ class LocalCache:
         except FileNotFoundError as error:
             raise DamagedError(f"the content {digest} is missing") from error
         if found != digest:
-            self._drop(digest)
+            with contextlib.suppress(OSError):
+                os.unlink(self._blob(digest))
             raise DamagedError(f"the content {digest} is damaged")
-
-    def _drop(self, digest: str) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self._blob(digest))
 
     def prune(self, used: Collection[str]) -> int:
         """See `Cache.prune`."""
+        self._touch(used)
         if not self._stored:
             return 0
         known = self._size_before()
@@ -158,6 +153,14 @@ class LocalCache:
             freed = before - size
         self._size_file.write_text(json.dumps(size))
         return freed
+
+    def _touch(self, keys: Collection[str]) -> None:
+        limit = time.time() - _FRESH_S
+        for key in keys:
+            path = f"{self._actions}/{key}.json"
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_mtime < limit:
+                    os.utime(path)
 
     def _size_before(self) -> int | None:
         """What was there after the last build, where that is known."""

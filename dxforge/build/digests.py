@@ -75,9 +75,7 @@ class Digests:
                     self._used[path] = (before, token)
                 return token
             looked_ns = time.time_ns()
-        raise BuildError(
-            "an input changes while it is being read", where=path, hint="Stop what writes it, and build again"
-        )
+        raise BuildError("it changes while it is being read", where=path, hint="Stop what writes it, and build again")
 
     def inputs(self, found: Found) -> dict[str, str]:
         """What a step reads: path -> what is there (see `Changes`).

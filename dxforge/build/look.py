@@ -49,11 +49,11 @@ def kind(mode: int) -> str:
 
 
 def cannot_read(error: OSError, path: str) -> BuildError:
-    """An ``OSError`` on the way to an input, as the user should read it."""
+    """An ``OSError`` on the way to an input or output, as the user should read it."""
     return BuildError(
-        f"an input cannot be read: {(error.strerror or str(error)).lower()}",
+        f"it cannot be read: {(error.strerror or str(error)).lower()}",
         where=path,
-        hint=f'Give yourself permission (chmod u+r), or take it out of the inputs with "!{path}"',
+        hint=f'Give yourself permission (chmod u+r); an input can also be taken out of the inputs with "!{path}"',
     )
 
 

@@ -40,6 +40,15 @@ class Records:
                 self._read[step_id] = None
         return self._read[step_id]
 
+    def all(self) -> list[Record]:
+        """The last runs of all steps that there ever were."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except OSError:
+            return []
+        found = [self.get(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+        return [record for record in found if record is not None]
+
     def path(self, step_id: str) -> Path:
         """The file that a step's last run is in."""
         return self.folder / f"{step_id}.json"
@@ -207,7 +216,7 @@ class Planner:
         try:
             return self._cache.get(key)
         except DamagedError as error:
-            notes.append(f"a kept result is of no use and was dropped: {error}")
+            notes.append(f"a kept result is of no use: {error}")
         except OSError as error:
             notes.append(f"the cache cannot be read: {(error.strerror or str(error)).lower()}")
         return None

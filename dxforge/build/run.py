@@ -18,6 +18,7 @@ from dxforge.build.session import Clock, Session, Stop, finish, settle
 from dxforge.build.toolbox import Execution, Toolbox
 from dxforge.errors import DxForgeError
 from dxforge.events import EventBus, Progress
+from dxforge.files import write_error
 
 T = TypeVar("T")
 
@@ -117,6 +118,8 @@ class Run:
             why = verdict.plan.why
             result = await self._carry_out(verdict)
         except (DxForgeError, OSError) as error:
+            if isinstance(error, OSError):
+                error = write_error(error, error.filename or step.name, "an output cannot be replaced")
             result = StepResult(step=step, state=StepState.FAILED, why=why, error=str(error))
         return replace(result, started_s=started_s, duration_s=self._clock.passed_s() - started_s)
 

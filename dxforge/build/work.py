@@ -65,8 +65,9 @@ class Work:
         return self._told(aside)
 
     def _wrote(self, step_id: str) -> Sequence[Rows]:
+        """What was written by the step, or where that is not known, by any: it may have had another name."""
         last = self._records.get(step_id)
-        return [last.rows] if last is not None else []
+        return [last.rows] if last is not None else [record.rows for record in self._records.all()]
 
     def restore(self, verdict: Verdict) -> list[str]:
         """Make a step's outputs what its kept result says; returns notes.
@@ -168,7 +169,7 @@ class Work:
         """Store a result; returns notes."""
         try:
             for path, row in record.rows.items():
-                if row.kind != "file" or self._cache.has(row.what):
+                if row.kind != "file" or self._cache.has(row.what, row.size):
                     continue
                 if not self._cache.store(row.what, f"{self._root}/{path}"):
                     return [f"not kept: {path} changed after the step had ended"]

@@ -334,6 +334,16 @@ def test_what_lay_in_the_outputs_before_the_first_build_is_put_aside(site: Bench
     assert [path.name for path in (site.root / "dist").iterdir()] == ["app.js"]
 
 
+def test_a_step_whose_tool_has_another_name_still_knows_its_outputs(site: Bench) -> None:
+    site.tools.add("bundle", "mkdir dist; cp src/a.js dist/$(cat src/b.js)")
+    site.build()
+    site.tools.add("bundler", "mkdir dist; cp src/a.js dist/new")
+    site.steps = (step("bundler", inputs="src/**", outputs="dist"),)
+    assert site.build().steps[0].why == "first build"
+    assert [path.name for path in (site.root / "dist").iterdir()] == ["new"]
+    assert _replaced(site) == {}
+
+
 def test_a_lost_cache_folder_leaves_no_clutter_where_the_same_comes_out(site: Bench) -> None:
     site.build()
     shutil.rmtree(site.root / ".dx")
@@ -656,11 +666,11 @@ def test_an_unreadable_input_is_named(foreign: Bench) -> None:
     foreign.write("src/secret", "x")
     (foreign.root / "src/secret").chmod(0)
     text = _as_nobody(foreign.root)
-    assert text.startswith("src/secret: an input cannot be read: permission denied. Give yourself permission")
+    assert text.startswith("src/secret: it cannot be read: permission denied. Give yourself permission")
     (foreign.root / "src/secret").unlink()
     (foreign.root / "src/closed").mkdir()
     (foreign.root / "src/closed").chmod(0)
-    assert _as_nobody(foreign.root).startswith("src/closed: an input cannot be read: permission denied")
+    assert _as_nobody(foreign.root).startswith("src/closed: it cannot be read: permission denied")
     (foreign.root / "src/closed").chmod(0o755)
 
 

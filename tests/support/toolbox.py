@@ -42,6 +42,8 @@ class Tools:
         self.runs: list[str] = []
         """What was executed, as one would type it."""
         self.ensured: list[str] = []
+        self.groups: Path | None = None
+        """A file that the process groups of tools are written to."""
 
     def add(
         self,
@@ -109,8 +111,9 @@ class Tools:
                 on_output(stream, text)
 
         assert process.stdout is not None and process.stderr is not None
-        with (self.root.parent / "groups").open("a") as groups:
-            groups.write(f"{process.pid}\n")
+        if self.groups is not None:
+            with self.groups.open("a") as groups:
+                groups.write(f"{process.pid}\n")
         try:
             await asyncio.gather(pump("stdout", process.stdout), pump("stderr", process.stderr))
             exit_code = await process.wait()
@@ -206,7 +209,7 @@ class Bench:
         """
         groups = self.root.parent / "groups"
         groups.unlink(missing_ok=True)
-        self.jobs = 1
+        jobs, self.jobs, self.tools.groups = self.jobs, 1, groups
         child = os.fork()
         if child == 0:
             code = 1
@@ -216,6 +219,7 @@ class Bench:
                 code = 0
             finally:
                 os._exit(code)
+        self.jobs, self.tools.groups = jobs, None
         _, status = os.waitpid(child, 0)
         for group in groups.read_text().split() if groups.exists() else []:
             with contextlib.suppress(ProcessLookupError, PermissionError):

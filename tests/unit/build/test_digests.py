@@ -147,7 +147,7 @@ def test_a_file_that_never_rests_is_an_error(root: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        with pytest.raises(BuildError, match="src/a: an input changes while it is being read"):
+        with pytest.raises(BuildError, match="src/a: it changes while it is being read"):
             _read_often(root)
     finally:
         stop.set()
