@@ -22,6 +22,10 @@ _TRIES = 5
 _PIECE = 1 << 20
 
 
+def _go_on() -> None:
+    """Never give up."""
+
+
 class Digests:
     """Digests of files by path: relative ones from the project's root, absolute ones anywhere (programs).
 
@@ -33,7 +37,7 @@ class Digests:
         stop: called while inputs are read; raises to give up.
     """
 
-    def __init__(self, root: str, file: Path, *, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, root: str, file: Path, *, stop: Callable[[], None] = _go_on) -> None:
         self._root = root
         self._file = file
         self._stop = stop
@@ -59,7 +63,7 @@ class Digests:
             return entry[1]
         return self._read(path, looked_ns)
 
-    def _read(self, path: str, looked_ns: int, stop: Callable[[], None] = lambda: None) -> str | None:
+    def _read(self, path: str, looked_ns: int, stop: Callable[[], None] = _go_on) -> str | None:
         full = path if os.path.isabs(path) else f"{self._root}/{path}"
         for _ in range(_TRIES):
             self.opened += 1
@@ -77,8 +81,8 @@ class Digests:
             looked_ns = time.time_ns()
         raise BuildError("it changes while it is being read", where=path, hint="Stop what writes it, and build again")
 
-    def inputs(self, found: Found) -> dict[str, str]:
-        """What a step reads: path -> what is there (see `Changes`).
+    def inputs(self, found: Found, *, patient: bool = False) -> dict[str, str]:
+        """What a step reads: path -> what is there (see `Changes`). ``patient``: without giving up on ``stop``.
 
         Raises:
             BuildError: something cannot be read.
@@ -91,7 +95,7 @@ class Digests:
                 used[path] = entry
                 tokens[path] = entry[1]
                 continue
-            token = self._read(path, looked_ns, self._stop)
+            token = self._read(path, looked_ns, _go_on if patient else self._stop)
             if token is not None:
                 tokens[path] = token
         for path, target in found.links.items():
@@ -162,7 +166,7 @@ def settled(current: Stamp, looked_ns: int) -> bool:
     return current[0] < limit and current[1] < limit
 
 
-def _digest(path: str, stop: Callable[[], None] = lambda: None) -> tuple[Stamp, str, Stamp]:
+def _digest(path: str, stop: Callable[[], None] = _go_on) -> tuple[Stamp, str, Stamp]:
     # Non-blocking: what was a file may have become a FIFO, whose opening would hang.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:

@@ -149,7 +149,7 @@ class Planner:
         Raises:
             BuildError: something cannot be read.
         """
-        now = self._digests.inputs(self.look(step))
+        now = self._digests.inputs(self.look(step), patient=True)
         paths = sorted(path for path in inputs.keys() | now.keys() if inputs.get(path) != now.get(path))
         return paths[0] if paths else None
 

@@ -15,9 +15,9 @@ from dxforge.build.planner import FROM_CACHE, Verdict
 from dxforge.build.record import Transcript
 from dxforge.build.replace import StagingError
 from dxforge.build.session import Clock, Session, Stop, finish, settle
-from dxforge.build.toolbox import Execution, Toolbox
+from dxforge.build.toolbox import Toolbox
 from dxforge.errors import DxForgeError
-from dxforge.events import EventBus, Progress
+from dxforge.events import EventBus, Notice, Progress
 from dxforge.files import write_error
 
 T = TypeVar("T")
@@ -168,39 +168,38 @@ class Run:
 
         try:
             execution = await self._toolbox.execute(step.tool, step.args, on_output=on_output)
-        except BaseException as error:
-            reason = str(error) if isinstance(error, DxForgeError) else ""
-            await in_thread(lambda: work.left(verdict, transcript, reason))
+        except DxForgeError as error:
+            reason = str(error)
+            left = await in_thread(lambda: work.left(verdict, transcript, aside, reason=reason))
+            return _result(verdict, StepState.FAILED, error=reason, notes=(*notes, *left))
+        except BaseException:
+            # There will be no report to say this in.
+            for note in await in_thread(lambda: work.left(verdict, transcript, aside)):
+                self._events.emit(Notice(text=note))
             raise
-        after = await in_thread(
-            lambda: work.after(
-                verdict,
-                exit_code=execution.exit_code,
-                duration_s=execution.duration_s,
-                transcript=transcript,
-                aside=aside,
-            )
-        )
-        return self._result(verdict, execution, after.state, after.error, [*notes, *after.notes])
-
-    @staticmethod
-    def _result(
-        verdict: Verdict, execution: Execution, state: StepState, error: str, notes: Sequence[str]
-    ) -> StepResult:
-        return StepResult(
-            step=verdict.step,
-            state=state,
-            why=verdict.plan.why,
+        after = await in_thread(lambda: work.after(verdict, execution, transcript, aside))
+        result = _result(verdict, after.state, error=after.error, notes=(*notes, *after.notes))
+        return replace(
+            result,
             exit_code=execution.exit_code,
-            error=error,
-            changes=verdict.plan.changes,
-            key=verdict.plan.key,
             stdout=execution.stdout,
             stderr=execution.stderr,
             stdout_path=execution.stdout_path,
             stderr_path=execution.stderr_path,
-            notes=(*verdict.plan.notes, *notes),
         )
+
+
+def _result(verdict: Verdict, state: StepState, *, error: str, notes: Sequence[str]) -> StepResult:
+    plan = verdict.plan
+    return StepResult(
+        step=plan.step,
+        state=state,
+        why=plan.why,
+        error=error,
+        changes=plan.changes,
+        key=plan.key,
+        notes=(*plan.notes, *notes),
+    )
 
 
 async def in_thread(work: Callable[[], T], stop: Stop | None = None) -> T:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,20 @@ from dxforge.build.outputs import Held, look_at, read
 from dxforge.build.planner import Planner, Records, Verdict
 from dxforge.build.record import Outcome, Record, Row, Rows, Transcript, encode_manifest
 from dxforge.build.replace import Aside, Outputs, StagingError
+from dxforge.build.toolbox import Execution
 from dxforge.errors import BuildError, WriteError
 
 _LAST_CHARS = 4096
 _LAST_PATHS = 100
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class After:
     """What came of a step's run: its state, what is wrong, and what the user is to know."""
 
     state: StepState
     error: str = ""
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 class Work:
@@ -108,14 +109,18 @@ class Work:
         notes += self._set(step, self._record(verdict, "running", {}))
         return aside, notes
 
-    def left(self, verdict: Verdict, transcript: Transcript, reason: str) -> None:
-        """A step's run has no end, since it was cancelled or for some ``reason``: what it wrote so far is its own."""
+    def left(self, verdict: Verdict, transcript: Transcript, aside: Aside, *, reason: str = "") -> list[str]:
+        """A step's run has no end, since it was cancelled or for some ``reason``: what it wrote so far is its own.
+
+        Returns notes.
+        """
         try:
             rows = read(look_at(self._root, verdict.step.outputs), self._digests)
         except BuildError:
             rows = {}
         outcome: Outcome = "failed" if reason else "running"
-        self._set(verdict.step, self._record(verdict, outcome, rows, transcript=transcript, reason=reason))
+        record = self._record(verdict, outcome, rows, transcript=transcript, reason=reason)
+        return [*self._told(aside), *self._set(verdict.step, record)]
 
     def share(self, first: Step, step: Step) -> None:
         """``step`` is the same as ``first``, which ran: so was its run."""
@@ -123,36 +128,34 @@ class Work:
         if record is not None:
             self._set(step, record)
 
-    def after(
-        self, verdict: Verdict, *, exit_code: int, duration_s: float, transcript: Transcript, aside: Aside
-    ) -> After:
+    def after(self, verdict: Verdict, execution: Execution, transcript: Transcript, aside: Aside) -> After:
         """Judge a run that ended, and keep its result where that can be used again."""
         step = verdict.step
 
         def ended(outcome: Outcome, rows: Rows, reason: str = "") -> Record:
-            return self._record(verdict, outcome, rows, duration_s, transcript, reason=reason)
+            return self._record(verdict, outcome, rows, execution.duration_s, transcript, reason=reason)
 
         held, rows = Held(), dict[str, Row]()
         try:
             held = look_at(self._root, step.outputs)
             rows = read(held, self._digests)
-            error = _failure(exit_code, [path for path in step.outputs if path not in rows])
+            error = _failure(execution.exit_code, [path for path in step.outputs if path not in rows])
         except BuildError as unreadable:
             error = str(unreadable)
         if error:
             notes = [*self._told(aside), *self._set(step, ended("failed", rows, error))]
-            return After(state=StepState.FAILED, error=error, notes=notes)
-        after = After(state=StepState.BUILT, notes=self._told(self._forget_same(aside, rows)))
+            return After(state=StepState.FAILED, error=error, notes=tuple(notes))
+        notes = self._told(self._forget_same(aside, rows))
         record = ended("ok", rows)
         if step.cacheable:
             reason = self._why_not(verdict, held)
             if reason:
                 record = ended("uncached", rows, f"{reason} last time")
-                after.notes.append(f"not kept: {reason}")
+                notes.append(f"not kept: {reason}")
             else:
-                after.notes += self._keep(record)
-        after.notes += self._set(step, record)
-        return after
+                notes += self._keep(record)
+        notes += self._set(step, record)
+        return After(state=StepState.BUILT, notes=tuple(notes))
 
     def _why_not(self, verdict: Verdict, held: Held) -> str:
         """Why a result cannot be used again; empty where it can."""

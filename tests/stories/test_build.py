@@ -22,7 +22,7 @@ from dxforge.build.events import StepFinished, StepOutput, StepStarted, WaitingF
 from dxforge.build.last import last_build
 from dxforge.build.model import PendingFile
 from dxforge.errors import BuildPlanError
-from dxforge.events import Progress
+from dxforge.events import Notice, Progress
 from tests.support.project import snapshot
 from tests.support.toolbox import Bench, states, step, whys
 
@@ -499,6 +499,21 @@ def test_declared_outputs_that_are_not_written_fail_the_step(tmp_path: Path) -> 
         assert report.steps[0].error == "it ended well, but did not write its output dist/never"
 
 
+def test_a_program_that_cannot_be_started_fails_the_step(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "p", step("first", inputs="a", outputs="b"), step("second", inputs="b", outputs="c"))
+    bench.tools.add("first", "cp a b; rm tools/second")
+    bench.tools.add("second", "cp b c")
+    bench.write("a", "a")
+    bench.write("c", "mine")
+    report = bench.build()
+    assert (report.ok, states(report), report.steps[1].exit_code) == (False, ["built", "failed"], None)
+    assert report.steps[1].error == "tool second: it cannot be started: No such file or directory"
+    assert "put aside" in report.steps[1].notes[0] and _replaced(bench) == {"c": "mine"}
+    bench.tools.add("first", "cp a b")
+    bench.tools.add("second", "cp b c")
+    assert bench.build().ok
+
+
 # ---- steps that name no inputs, or no outputs
 
 
@@ -868,6 +883,8 @@ def test_waiting_for_another_build_can_be_given_up(slow: Bench, tmp_path: Path) 
 
 
 def test_cancelling_kills_the_step_and_leaves_all_whole(slow: Bench, tmp_path: Path) -> None:
+    slow.write("out/mine", "precious")
+
     async def cancelled() -> None:
         building = asyncio.ensure_future(slow.builder().build())
         await asyncio.to_thread(_wait_for, tmp_path / "started")
@@ -877,12 +894,13 @@ def test_cancelling_kills_the_step_and_leaves_all_whole(slow: Bench, tmp_path: P
 
     asyncio.run(asyncio.wait_for(cancelled(), DEADLINE_S))
     assert _gone(int((tmp_path / "pid").read_text()))
+    assert any(isinstance(event, Notice) and "out/mine" in event.text for event in slow.events)
     assert slow.plan().steps[0].why == "its last run was cut short"
     (tmp_path / "go").touch()
     report = slow.build()
     assert (states(report), whys(report)) == (["built"], ["its last run was cut short"])
     assert sorted(path.name for path in (slow.root / "out").iterdir()) == ["a", "whole"]
-    assert _replaced(slow) == {}
+    assert _replaced(slow) == {"out/mine": "precious"}
 
 
 def test_an_interrupt_of_the_whole_program(slow: Bench, tmp_path: Path) -> None:
@@ -1042,3 +1060,23 @@ def test_the_cache_keeps_to_its_limit_but_keeps_what_the_last_build_uses(tmp_pat
     assert states(bench.build())[0] == "restored", "used lately"
     bench.write("a", "0" * 1000)
     assert states(bench.build())[0] == "built", "used long ago"
+
+
+def test_a_build_with_nothing_to_do_opens_no_input(site: Bench) -> None:
+    site.build()
+    site.settle()
+    site.build()
+    opened: set[str] = set()
+
+    def watch(event: str, args: tuple[object, ...]) -> None:
+        if event == "open" and str(args[0]).startswith(str(site.root)):
+            opened.add(os.path.relpath(str(args[0]), site.root))
+
+    sys.addaudithook(watch)
+    assert states(site.build()) == ["up-to-date"] * 2
+    # The programs, for the interpreter in their first line.
+    assert {path for path in opened if not path.startswith(".dx")} == {"tools/bundle", "tools/page"}
+    opened.clear()
+    (site.root / "page.html").touch()
+    assert states(site.build()) == ["up-to-date"] * 2, "touched, but the same"
+    assert {path for path in opened if not path.startswith((".dx", "tools"))} == {"page.html"}

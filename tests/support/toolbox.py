@@ -21,7 +21,7 @@ from dxforge.build.events import StepOutput, StepStarted
 from dxforge.build.model import BuildPlan, BuildReport, PendingFile
 from dxforge.build.toolbox import Execution, ToolFacts
 from dxforge.config.model import BuildConfig, StepConfig
-from dxforge.errors import UnknownToolError
+from dxforge.errors import ToolStartError, UnknownToolError
 from dxforge.events import Event, EventBus
 
 JOIN = """#!/bin/sh
@@ -91,16 +91,19 @@ class Tools:
         facts = self.facts[name]
         self.runs.append(" ".join([name, *args]))
         started = time.monotonic()
-        process = await asyncio.create_subprocess_exec(
-            facts.binary,
-            *args,
-            cwd=self.root,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **facts.environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                facts.binary,
+                *args,
+                cwd=self.root,
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **facts.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolStartError(f"it cannot be started: {error.strerror}", tool=name) from error
         texts = {"stdout": "", "stderr": ""}
 
         async def pump(stream: str, reader: asyncio.StreamReader) -> None:
