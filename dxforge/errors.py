@@ -31,6 +31,13 @@
     │   │   └── PortTakenError      another process has its port
     │   ├── ToolStopError           something of it is still there after it was killed
     │   └── ToolTimeoutError        it was executed and did not end in time
+    ├── TaskError                   a background task
+    │   ├── UnknownTaskError        no such task, or nothing that can be done about it as it stands
+    │   ├── TaskFailedError         it failed, retries included
+    │   ├── TaskCancelledError      it was cancelled
+    │   ├── TaskHandedOverError     the worker was closed first; the task waits in the journal
+    │   ├── TaskTimeoutError        it was waited for, and is not done yet
+    │   └── WorkerClosedError       the worker takes no more tasks
     └── BuildError                  the build
         ├── BuildPlanError          steps that cannot be a graph: overlapping outputs, a cycle
         ├── BuildPendingError       a step reads files that await a decision
@@ -248,6 +255,42 @@ class ToolTimeoutError(ToolError):
     ) -> None:
         super().__init__(what, where=where, hint=hint, tool=tool)
         self.log_tail = log_tail
+
+
+class TaskError(DxForgeError):
+    """Something about one background task, or about the worker; ``task`` says which, as the user reads it."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", task: str = "") -> None:
+        super().__init__(what, where=where or task, hint=hint)
+        self.task = task
+
+
+class UnknownTaskError(TaskError):
+    """There is no task of that number, or it is in no state in which that could be done."""
+
+
+class TaskFailedError(TaskError):
+    """A task failed, after ``attempts`` runs; the original error is the cause where it ran in this process."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", task: str = "", attempts: int = 1) -> None:
+        super().__init__(what, where=where, hint=hint, task=task)
+        self.attempts = attempts
+
+
+class TaskCancelledError(TaskError):
+    """A task was cancelled; also what ``TaskContext.check()`` raises in a task that is to stop."""
+
+
+class TaskHandedOverError(TaskError):
+    """The worker was closed before the task was done; it waits in the journal for the next worker."""
+
+
+class TaskTimeoutError(TaskError):
+    """A task was waited for and is not done yet; it goes on."""
+
+
+class WorkerClosedError(TaskError):
+    """The worker is closed, or cannot work in this process, and takes no more tasks."""
 
 
 class BuildError(DxForgeError):
