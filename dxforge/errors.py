@@ -38,6 +38,12 @@
     │   ├── TaskHandedOverError     the worker was closed first; the task waits in the journal
     │   ├── TaskTimeoutError        it was waited for, and is not done yet
     │   └── WorkerClosedError       the worker takes no more tasks
+    ├── RemoteError                 the remote that dx.toml's [remote] names
+    │   ├── RemoteCredentialsError  no credentials for it, or wrong ones
+    │   ├── RemoteDeniedError       the credentials, or dx.toml, do not allow this
+    │   ├── RemoteMissingError      no such bucket or folder
+    │   ├── RemoteUnreachableError  no network, a wrong endpoint, or a server that stays busy; worth trying later
+    │   └── RemoteContentError      what lies there is not what dxforge wrote
     └── BuildError                  the build
         ├── BuildPlanError          steps that cannot be a graph: overlapping outputs, a cycle
         ├── BuildPendingError       a step reads files that await a decision
@@ -311,3 +317,31 @@ class BuildPendingError(BuildError):
 
 class BuildFailedError(BuildError):
     """A step failed; the report has its output."""
+
+
+class RemoteError(DxForgeError):
+    """The remote cannot be used. ``temporary``: the same may work later, without anyone changing anything."""
+
+    temporary = False
+
+
+class RemoteCredentialsError(RemoteError):
+    """There are no credentials for the remote, or it does not know them."""
+
+
+class RemoteDeniedError(RemoteError):
+    """The credentials do not allow this (they may be read-only), or ``dx.toml`` says not to."""
+
+
+class RemoteMissingError(RemoteError):
+    """There is no such bucket, or no such folder to put the remote into."""
+
+
+class RemoteUnreachableError(RemoteError):
+    """The remote did not answer, or stayed busy, after retries."""
+
+    temporary = True
+
+
+class RemoteContentError(RemoteError):
+    """What lies in the remote cannot be read: damaged, of a newer dxforge, or not from dxforge at all."""

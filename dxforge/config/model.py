@@ -178,6 +178,10 @@ class RemoteConfig:
     """``[remote]``: where snapshots and build results go; ``file``, ``s3`` or ``r2`` (contract)."""
 
     url: str = DEFAULT_REMOTE
+    read: bool = True
+    """Whether builds look there for what others built, and ``sync --pull`` works."""
+    write: bool = True
+    """Whether ``sync`` uploads. Where only a trusted machine should fill the cache, false here and true there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
