@@ -24,6 +24,10 @@
     │   ├── StaleHunkError          that hunk is no longer there
     │   └── UndecidedError          on_yellow = "fail", and something is pending
     ├── UndoError                   nothing to undo, or a later edit is in the way
+    ├── SnapshotError               the project's past states
+    │   ├── SnapshotNotFoundError   no such snapshot, or more than one
+    │   ├── SnapshotDamagedError    a part of the store is missing or damaged
+    │   └── RollbackBlockedError    something that no snapshot holds stands in the way
     ├── ToolError                   a tool of the project
     │   ├── UnknownToolError        no tool of that name
     │   ├── ToolDefinitionError     registered twice, unknown dependency, cycle, no such binary
@@ -190,6 +194,30 @@ class UndecidedError(ReviewError):
 
 class UndoError(DxForgeError):
     """There is nothing to undo, or a later edit stands in the way."""
+
+
+class SnapshotError(DxForgeError):
+    """Something about the snapshots in ``.dx/snapshots.git``."""
+
+
+class SnapshotNotFoundError(SnapshotError):
+    """No snapshot has that id, or more than one begins so."""
+
+
+class SnapshotDamagedError(SnapshotError):
+    """A part of the store is missing or damaged; ``oid`` is git's id of it, where one is known."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", oid: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.oid = oid
+
+
+class RollbackBlockedError(SnapshotError):
+    """Something that no snapshot holds stands where the rollback would write; ``paths`` are those things."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", paths: tuple[str, ...] = ()) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.paths = paths
 
 
 class ToolError(DxForgeError):

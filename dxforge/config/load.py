@@ -19,6 +19,7 @@ from dxforge.config.model import (
     OnYellow,
     PathSpec,
     ReviewMode,
+    SnapshotLimits,
     TrafficConfig,
 )
 from dxforge.config.packages import check_inside, check_url, decode_packages, name_fault
@@ -30,7 +31,7 @@ from dxforge.errors import ProjectError
 FILE_NAME = "dx.toml"
 MAX_FILE_BYTES = 1024 * 1024
 MAX_KEY_PARTS = 64
-_TOP_KEYS = ("project", "packages", "traffic", "tools", "build", "remote", "limits", "index")
+_TOP_KEYS = ("project", "packages", "traffic", "tools", "build", "remote", "snapshots", "limits", "index")
 _REVIEW: tuple[ReviewMode, ...] = get_args(ReviewMode)
 _ON_YELLOW: tuple[OnYellow, ...] = get_args(OnYellow)
 # tomllib's time grows with the square of a dotted key's parts: 32 kB of `a.a.a.…` took 4 s. Possessive, hence linear.
@@ -132,6 +133,7 @@ def decode(text: str, *, root: Path, where: str) -> Config:
         tools=decode_tools(table.value("tools"), at / "tools"),
         build=decode_build(table.value("build"), at / "build"),
         remote=decode_remote(table.value("remote"), at / "remote"),
+        snapshots=_snapshots(table.value("snapshots"), at / "snapshots"),
     )
     for spec in config.packages:
         if isinstance(spec, PathSpec):
@@ -219,6 +221,17 @@ def _limits(value: object, at: At) -> Limits:
         ratio=table.whole("ratio", default.ratio, low=1, high=1_000_000),
         path_bytes=table.whole("path_bytes", default.path_bytes, low=1, high=32_768),
         name_bytes=table.whole("name_bytes", default.name_bytes, low=1, high=1024),
+    )
+
+
+def _snapshots(value: object, at: At) -> SnapshotLimits:
+    table = Table(value, at, ("keep", "keep_days", "max_file_mb", "max_total_mb"))
+    default = SnapshotLimits()
+    return SnapshotLimits(
+        keep=table.whole("keep", default.keep, low=1, high=10_000),
+        keep_days=table.whole("keep_days", default.keep_days, low=1, high=36_500),
+        max_file_mb=table.whole("max_file_mb", default.max_file_mb, low=1, high=100_000),
+        max_total_mb=table.whole("max_total_mb", default.max_total_mb, low=1, high=10_000_000),
     )
 
 

@@ -185,6 +185,20 @@ class RemoteConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotLimits:
+    """``[snapshots]``: what goes into a snapshot at most, and how many are kept. A MB is a million bytes."""
+
+    keep: int = 50
+    """The newest so many stay."""
+    keep_days: int = 30
+    """None older than this stays, but for the newest."""
+    max_file_mb: int = 100
+    """A larger file is left out."""
+    max_total_mb: int = 4000
+    """Of a larger project, the largest files are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A project's whole configuration. ``root`` is absolute."""
 
@@ -201,6 +215,7 @@ class Config:
     """In the order of the file."""
     build: BuildConfig = field(default_factory=BuildConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)
+    snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
 
     @property
     def file(self) -> Path:
