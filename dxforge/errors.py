@@ -48,6 +48,7 @@
     │   ├── RemoteMissingError      no such bucket or folder
     │   ├── RemoteUnreachableError  no network, a wrong endpoint, or a server that stays busy; worth trying later
     │   └── RemoteContentError      what lies there is not what dxforge wrote
+    │       └── RemoteNewerError    ... or a newer dxforge wrote it
     └── BuildError                  the build
         ├── BuildPlanError          steps that cannot be a graph: overlapping outputs, a cycle
         ├── BuildPendingError       a step reads files that await a decision
@@ -373,3 +374,7 @@ class RemoteUnreachableError(RemoteError):
 
 class RemoteContentError(RemoteError):
     """What lies in the remote cannot be read: damaged, of a newer dxforge, or not from dxforge at all."""
+
+
+class RemoteNewerError(RemoteContentError):
+    """What lies in the remote was written by a newer dxforge."""
