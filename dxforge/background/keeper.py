@@ -376,7 +376,8 @@ class Keeper:
             state, reason = TaskState.FAILED, reason_of(error)
             ours = journal.finish(number, state, reason=reason)
         self.running.pop(number, None)
-        self._version = -1  # what has become of it may be for others to say
+        if not ours or state is TaskState.WAITING:
+            self._version = -1  # it may have become another task, or be another's to end
         if ours and state is TaskState.WAITING:
             self.book.show(number, run.task, state, reason)
         elif ours:
