@@ -154,6 +154,15 @@ class Repository:
         """The packs by name, in bytes."""
         return {path.name: size for path, size in packs(self.packs).items()}
 
+    def find(self, tree: str, path: str) -> str | None:
+        """The id of what is at a path in a tree, None where there is nothing; raises as :meth:`read` does."""
+        oid: str | None = tree
+        for part in os.fsencode(path).split(b"/"):
+            if oid is None:
+                return None
+            oid = next((inside for name, _, inside in self.tree(oid) if name == part), None)
+        return oid
+
     # ---- damage
 
     @property

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dxforge.config.model import SnapshotLimits
-from dxforge.errors import SnapshotNotFoundError
+from dxforge.errors import SnapshotDamagedError, SnapshotNotFoundError
 from dxforge.events import EventBus, Notice
 from dxforge.files import lock_is_held, prepare_state_dir, project_lock, write_error
 from dxforge.store import upkeep
@@ -259,6 +259,20 @@ class SnapshotStore:
     def size(self, oid: str) -> int:
         """A file's size in bytes; raises as :meth:`picture` does."""
         return self._repository.size(oid)
+
+    def versions(self, path: str) -> Iterator[bytes]:
+        """Every content that a file has in the snapshots, each once; snapshots that cannot be read are passed over.
+
+        Args:
+            path: from the project's root.
+        """
+        seen: set[str] = set()
+        for snapshot in self._all():
+            with contextlib.suppress(SnapshotDamagedError):
+                oid = self._repository.find(snapshot.tree, path)
+                if oid is not None and oid not in seen:
+                    seen.add(oid)
+                    yield self._repository.blob(oid)
 
     def __contains__(self, oid: str) -> bool:
         """Whether the store has an object."""

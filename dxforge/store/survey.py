@@ -26,7 +26,7 @@ _NEVER = frozenset({b".git", b".dx"})
 _CACHES = b"__pycache__"
 """Python's leftovers, which dxforge nowhere takes for the user's (see ``files.walk``)."""
 _RULES = b".gitignore"
-_FOLD_CASE = sys.platform in ("darwin", "win32")
+FOLD_CASE = sys.platform in ("darwin", "win32")
 
 Stamp = tuple[int, int, int, int, int]
 """st_mtime_ns, st_ctime_ns, st_ino, st_size, st_mode."""
@@ -167,7 +167,7 @@ class _Walker:
         for entry in entries:
             if entry.name == _RULES:
                 row.rules = _stamp_or_none(entry)
-                ignore = Ignore(path, lambda: _read_rules(where + _RULES), ignore, _FOLD_CASE)
+                ignore = Ignore(path, lambda: _read_rules(where + _RULES), ignore, FOLD_CASE)
         same = visit.rules_same and old is not _UNKNOWN and old.rules == row.rules
         decided = old if same else _UNKNOWN
         folders: list[bytes] = []

@@ -16,13 +16,15 @@ from dxforge.store.tree import Entry, Tree
 class Write:
     """One file that changes: from ``before`` to ``after`` (None = no file). ``path`` is from the project's root.
 
-    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it.
+    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it. ``permissions``
+    are the new file's bits where not everybody may read it.
     """
 
     path: str
     before: Entry | None
     after: Entry | None
     content: bytes | None = None
+    permissions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class Job:
     undoes: str | None = None
     folders: frozenset[str] | None = None
     """The only folders that may go when they become empty; None: any below the packages' folder."""
+    make: frozenset[str] = frozenset()
+    """Folders to be made, empty ones too."""
+    drop: frozenset[str] = frozenset()
+    """Folders to be removed where nothing is left in them, also where nothing of this job was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,8 @@ class Record:
     made: frozenset[str] = frozenset()
     """The folders that were not there before."""
     folders: frozenset[str] | None = None
+    make: frozenset[str] = frozenset()
+    drop: frozenset[str] = frozenset()
     own: tuple[int, ...] = ()
     """The writes whose contents no archive has; copies lie one after the other in ``own``, for undo."""
 
@@ -120,6 +128,8 @@ def encode(record: Record) -> dict[str, Any]:
         "undoes": record.undoes,
         "made": sorted(record.made),
         "folders": None if record.folders is None else sorted(record.folders),
+        "make": sorted(record.make),
+        "drop": sorted(record.drop),
         "own": list(record.own),
         "lock_before": record.lock_before,
         "lock_after": record.lock_after,
@@ -158,6 +168,8 @@ def _decode(data: dict[str, Any], folder: Path) -> Record:
         undoes=data["undoes"],
         made=frozenset(data["made"]),
         folders=None if data["folders"] is None else frozenset(data["folders"]),
+        make=frozenset(data.get("make", ())),
+        drop=frozenset(data.get("drop", ())),
         own=tuple(int(number) for number in data["own"]),
         lock_before=data["lock_before"],
         lock_after=data["lock_after"],

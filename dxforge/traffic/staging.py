@@ -49,6 +49,9 @@ def stage(record: Record, job: Job, *, events: EventBus, checkpoint: Callable[[s
         _make_folders(record.folder, {slot.rpartition("/")[0] for slot, _ in streamed.values()})
         synced = _write_all(_contents(record, job, streamed), events, total=len(streamed))
         synced += _keep_own(record, job)
+        for number, write in enumerate(job.writes):
+            if write.permissions is not None:
+                os.chmod(record.slot(number), write.permissions)
         checkpoint("staged")
         sync_tree(record.folder, synced)
         staged_ns = time.time_ns()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from dxforge.errors import UndoError
-from dxforge.files import exact_tree, read_entry, walk
+from dxforge.files import exact_tree, private_bits, read_entry, walk
 from dxforge.store.tree import SYMLINK, Entry, blob_oid
 from dxforge.traffic.journal import has_text
 from dxforge.traffic.light import merged_mode
@@ -38,6 +38,7 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
     trees: list[TreeWrite] = []
     blocked: list[str] = []
     doomed = {write.path for write in record.writes if write.before is None and _is(root / write.path, write.after)}
+    doomed |= {f"{folder}/" for folder in record.make}
     for number, write in enumerate(record.writes):
         planned = _reverse(record, number, write, root, content_of, doomed=doomed)
         if isinstance(planned, str):
@@ -69,6 +70,8 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
         contents=contents,
         undoes=record.id,
         folders=record.made,
+        make=record.drop,
+        drop=record.make,
     )
 
 
@@ -85,14 +88,14 @@ def _is(target: Path, entry: Entry | None) -> bool:
 
 
 def _free(root: Path, path: str, doomed: Collection[str]) -> bool:
-    """Whether nothing is at ``path``, or only a folder of files that this undo takes away."""
+    """Whether nothing is at ``path``, or only a folder of files (or an empty one) that this undo takes away."""
     target = root / path
     if not os.path.lexists(target):
         return True
     if target.is_symlink() or not target.is_dir():
         return False
     inside = [f"{path}/{name}" for name in walk(target)]
-    return bool(inside) and all(name in doomed for name in inside)
+    return (bool(inside) or f"{path}/" in doomed) and all(name in doomed for name in inside)
 
 
 def _reverse(
@@ -116,7 +119,8 @@ def _reverse(
         before = saved[1]
     if now == write.after and (current is not None or _free(root, write.path, doomed)):
         content = None if write.before is None else before
-        return Write(path=write.path, before=now, after=write.before, content=content)
+        permissions = None if content is None else private_bits(record.slot(number).lstat().st_mode)
+        return Write(path=write.path, before=now, after=write.before, content=content, permissions=permissions)
     if current is None or write.before is None or write.after is None:
         return write.path
     wrote = record.after(number)
