@@ -355,7 +355,7 @@ class Keeper:
         runner = self._runners[claim.task.kind]
         run = Run(id=claim.id, task=claim.task, attempt=claim.attempt, runner=runner, handles=handles)
         self.running[claim.id] = run
-        self._jobs.put((run, TaskContext(run, self._events, self.enqueue)))
+        self._jobs.put((run, TaskContext(run, self._events, self.enqueue, self.book.tell)))
 
     def _came_back(self, run: Run, journal: Journal) -> None:
         """Write down what a run came to, then tell."""

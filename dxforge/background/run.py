@@ -30,12 +30,19 @@ class TaskContext:
         events: where other events than progress go.
     """
 
-    def __init__(self, run: Run, events: EventBus, enqueue: Callable[[BackgroundTask], TaskHandle]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        events: EventBus,
+        enqueue: Callable[[BackgroundTask], TaskHandle],
+        tell: Callable[[TaskProgressed], None],
+    ) -> None:
         self.task = run.task
         self.attempt = run.attempt
         self.events = events
         self._run = run
         self._enqueue = enqueue
+        self._tell = tell
         self._told_s = float("-inf")
 
     def check(self) -> None:
@@ -62,7 +69,7 @@ class TaskContext:
         now_s = time.monotonic()
         if now_s - self._told_s >= _SHOWN_S or done == total:
             self._told_s = now_s
-            self.events.emit(TaskProgressed(id=self._run.id, task=self.task, progress=progress))
+            self._tell(TaskProgressed(id=self._run.id, task=self.task, progress=progress))
 
     def enqueue(self, task: BackgroundTask) -> TaskHandle:
         """Enqueue another task; never wait for it here, where it may need this thread."""
