@@ -102,14 +102,13 @@ def understand(text: str, *, redact: Callable[[str], str] = str) -> StoreError:
         text: the whole of it, with the debug part.
         redact: takes secrets out of what the server said.
     """
-    found = _STATUS.search(text)
-    if found is None:
+    found, match = _STATUS.search(text), _CODE.search(text)
+    if found is None and match is None:
         for sign, trouble, reason in _SIGNS:
             if sign in text:
                 return StoreError(trouble, reason)
         return StoreError(Trouble.OTHER, redact(text.split("\n", 1)[0])[:300])
-    status = int(found[1])
-    match = _CODE.search(text)
+    status = int(found[1]) if found else 0
     code = (match[1] or match[2]) if match else ""
     said = _MESSAGE.search(text)
     message = redact(" ".join(said[1].split())) if said else ""
@@ -118,7 +117,7 @@ def understand(text: str, *, redact: Callable[[str], str] = str) -> StoreError:
         trouble = Trouble.CREDENTIALS
     elif status == 429 or (status >= 500 and status not in {501, 505, 507}):
         trouble = Trouble.BUSY
-    words = (str(status), code, f"({message})" if message else "")
+    words = (str(status or ""), code, f"({message})" if message else "")
     return StoreError(trouble, " ".join(word for word in words if word))
 
 

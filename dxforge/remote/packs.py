@@ -20,7 +20,7 @@ from dxforge.remote.model import Entry, Item, Pack, RemoteOptions
 
 _KIND = re.compile(r"[a-z]{1,16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LARGEST_INDEX_BYTES = 256 << 20
+_LARGEST_INDEX_BYTES = 64 << 20
 _LARGEST_NAME_CHARS = 4096
 T = TypeVar("T")
 
@@ -104,8 +104,10 @@ def decode_index(pack: Pack, index: bytes) -> tuple[Entry, ...]:
     unpacker = zlib.decompressobj()
     try:
         text = unpacker.decompress(index, _LARGEST_INDEX_BYTES)
-        rows = json.loads(text)["entries"] if unpacker.eof else None
-        contents = [(kind, name or sha256, sha256, size) for kind, name, sha256, size in rows or ()]
+        if not unpacker.eof:
+            raise _wrong(pack, "its index is not whole, or too large to be one")
+        rows = json.loads(text)["entries"]
+        contents = [(kind, name or sha256, sha256, size) for kind, name, sha256, size in rows]
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _wrong(pack, "its index cannot be read") from error
     if not all(_is_content(content) for content in contents):

@@ -148,6 +148,8 @@ def advance(
             owners[change.owner] = ours
         else:
             owners.pop(change.owner, None)
+    held = Manifest(packs=tuple(packs), owners=tuple(owners.values())).held()
+    packs = [pack for pack in packs if held[pack.id]]
     stale = not ours.refs and bool(ours.holds) and now_s - before.seen_s > options.idle_owner_s / 3
     if not (force or stale) and _same(head, packs, owners):
         return None
@@ -170,7 +172,7 @@ def _finished(
         for owner in owners.values()
         if owner.id == change.owner or owner.refs or now_s - owner.seen_s <= options.idle_owner_s
     )
-    held = Manifest(packs=tuple(packs), owners=kept_owners).held()
+    held = Manifest(packs=tuple(packs), owners=kept_owners).held()  # without the owners that were idle
     kept = tuple(pack for pack in packs if held[pack.id])
     ids = {pack.id for pack in kept}
     retired = {
