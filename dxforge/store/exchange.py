@@ -42,7 +42,13 @@ def receive(
                 pack.add(packed(kind, content, oid))
 
         def read(oid: str) -> tuple[str, bytes]:
-            return inner.get(oid) or repository.read(oid)
+            if oid in inner:
+                return inner[oid]
+            if oid in pack:
+                return "blob", b""  # whose content says nothing about what else is needed
+            if oid not in repository:
+                raise SnapshotDamagedError("an object did not come along", where=oid, hint=_HINT, oid=oid)
+            return repository.read(oid)
 
         for oid in snapshots:
             _check_snapshot(oid, *read(oid))

@@ -220,6 +220,7 @@ def sweep(folder: Path) -> None:
 
 
 def remove(pack: Path) -> None:
-    """Take a pack away, its index first: without that git does not look for it."""
+    """Take a pack away with all that git keeps beside it, its index first: without that nobody looks for it."""
     pack.with_suffix(".idx").unlink()
-    pack.unlink()
+    for path in pack.parent.glob(f"{pack.stem}.*"):
+        path.unlink()

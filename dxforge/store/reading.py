@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +15,13 @@ from typing import Generic, TypeVar
 from dxforge.store.survey import Stamp, Survey, stamp_of
 
 T = TypeVar("T")
+_Item = tuple[bytes, bytes, Stamp]
+"""Folder, name, and the stamp as the survey has it."""
 _TRIES = 5
+_SETTLED_NS = 25_000_000
+"""A file's times change when a write begins; so long after that, it is taken to have ended."""
+_PATIENCE_S = 0.5
+"""How long one snapshot waits, in all, for files to settle."""
 _READERS = 2
 """More would only wait for each other: what is not the kernel's or zlib's work is under one lock."""
 _BATCH_FILES = 64
@@ -25,7 +33,7 @@ _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Generic[T]):
-    """One file that was read: what was made of its content, its stamp then, and whether that was not the expected one.
+    """One file that was read: what was made of its content, its stamp then, and whether it was being written.
 
     Where it could not be had, ``made`` is None and ``reason`` says why ("" where it is gone).
     """
@@ -47,8 +55,10 @@ def read_all(survey: Survey, make: Callable[[bytes], T], check: Callable[[], Non
         check: called between batches; raises to stop.
     """
 
-    def work(batch: Sequence[tuple[bytes, bytes, Stamp]]) -> list[Read[T]]:
-        return [_read(survey.root, folder, name, stamp, make) for folder, name, stamp in batch]
+    reader = _Reader(survey.root, make)
+
+    def work(batch: Sequence[_Item]) -> list[Read[T]]:
+        return [reader.read(*item) for item in batch]
 
     waiting: deque[tuple[Future[list[Read[T]]], int]] = deque()
     ahead = 0
@@ -70,8 +80,8 @@ def read_all(survey: Survey, make: Callable[[bytes], T], check: Callable[[], Non
                 future.cancel()
 
 
-def _batches(survey: Survey) -> Iterator[tuple[list[tuple[bytes, bytes, Stamp]], int]]:
-    batch: list[tuple[bytes, bytes, Stamp]] = []
+def _batches(survey: Survey) -> Iterator[tuple[list[_Item], int]]:
+    batch: list[_Item] = []
     size = 0
     for folder, name in survey.unread:
         stamp = survey.folders[folder].files[name][0]
@@ -84,27 +94,59 @@ def _batches(survey: Survey) -> Iterator[tuple[list[tuple[bytes, bytes, Stamp]],
         yield batch, size
 
 
-def _read(root: bytes, folder: bytes, name: bytes, expected: Stamp, make: Callable[[bytes], T]) -> Read[T]:
-    path = os.path.join(root, folder, name)
-    reason = "it kept changing while it was being read"
-    stamp = expected
-    for _ in range(_TRIES):
-        try:
-            content, now = read_once(path, link=stat.S_ISLNK(stamp[4]))
-        except (FileNotFoundError, NotADirectoryError):
-            content, now = None, None
-        except OSError as error:
-            content, now = None, _now(path)
-            if now == stamp:
-                reason = f"it cannot be read: {(error.strerror or str(error)).lower()}"
+class _Reader(Generic[T]):
+    """Reads files of one survey, in any thread; ``make`` is called with each content."""
+
+    def __init__(self, root: bytes, make: Callable[[bytes], T]) -> None:
+        self._root = root
+        self._make = make
+        self._lock = threading.Lock()
+        self._patience_s = _PATIENCE_S
+
+    def read(self, folder: bytes, name: bytes, expected: Stamp) -> Read[T]:
+        """Read one file until it has not changed meanwhile."""
+        path = os.path.join(self._root, folder, name)
+        reason = "it kept changing while it was being read"
+        stamp = expected
+        unsettled: tuple[bytes, Stamp] | None = None
+        now: Stamp | None
+        for _ in range(_TRIES):
+            begun_ns = time.time_ns()
+            try:
+                content, now = read_once(path, link=stat.S_ISLNK(stamp[4]))
+            except (FileNotFoundError, NotADirectoryError):
+                content, now = None, None
+            except OSError as error:
+                content, now = None, _now(path)
+                if now == stamp:
+                    reason = f"it cannot be read: {(error.strerror or str(error)).lower()}"
+                    break
+            if content is not None and now == stamp and len(content) == stamp[3]:
+                if stamp[1] < begun_ns - _SETTLED_NS:
+                    return self._made(folder, name, content, stamp, changed=stamp != expected)
+                unsettled = content, stamp
+                if not self._wait():
+                    break
+            elif now is None or not (stat.S_ISREG(now[4]) or stat.S_ISLNK(now[4])):
+                unsettled, reason = None, ""
                 break
-        if content is not None and now == stamp and len(content) == stamp[3]:
-            return Read(folder=folder, name=name, made=make(content), stamp=stamp, changed=stamp != expected)
-        if now is None or not (stat.S_ISREG(now[4]) or stat.S_ISLNK(now[4])):
-            reason = ""
-            break
-        stamp = now
-    return Read(folder=folder, name=name, made=None, stamp=stamp, changed=True, reason=reason)
+            else:
+                stamp = now
+        if unsettled is not None:
+            return self._made(folder, name, *unsettled, changed=True)
+        return Read(folder=folder, name=name, made=None, stamp=stamp, changed=True, reason=reason)
+
+    def _made(self, folder: bytes, name: bytes, content: bytes, stamp: Stamp, *, changed: bool) -> Read[T]:
+        return Read(folder=folder, name=name, made=self._make(content), stamp=stamp, changed=changed)
+
+    def _wait(self) -> bool:
+        """Give a file that was written just now time to settle; False where too much time went into that already."""
+        with self._lock:
+            if self._patience_s <= 0:
+                return False
+            self._patience_s -= _SETTLED_NS / 1e9
+        time.sleep(_SETTLED_NS / 1e9)
+        return True
 
 
 def read_once(path: bytes, *, link: bool) -> tuple[bytes | None, Stamp]:

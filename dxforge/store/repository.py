@@ -262,8 +262,11 @@ def closure(
             found[oid] = kind
             continue
         check()
+        expected = kind
         kind, content = read(oid)
         try:
+            if expected not in ("", kind):
+                raise ValueError(f"it should be a {expected}")
             inside = children(kind, content)
         except ValueError as error:
             raise SnapshotDamagedError(f"the {kind} {oid} cannot be read ({error})", oid=oid) from error

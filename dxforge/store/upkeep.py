@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
@@ -55,11 +56,19 @@ def collect(repository: Repository, *, whole: bool, check: Check) -> int:
                     check()
                     writer.add(packed(*repository.read(oid), oid))
         fresh = writer.finish()
+    if rewritten:
+        _forget_summaries(repository.folder / "objects")
     for pack in rewritten:
         if pack != fresh:
             remove(pack)
     repository.reopen()
     return sum(before.values()) - sum(packs(repository.packs).values())
+
+
+def _forget_summaries(objects: Path) -> None:
+    """Take away what git, had the user run it here, would have written about packs and commits that are about to go."""
+    for path in (*objects.glob("info/commit-graph*"), *objects.glob("pack/multi-pack-index*")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _worth_rewriting(
