@@ -151,16 +151,18 @@ class Keeper:
     def run(self) -> None:
         """The life of the thread."""
         threading.current_thread().name = "dxforge-journal"
-        owner = this_process()
-        _alive.add(owner.token)
+        token = ""
         try:
+            owner = this_process()
+            token = owner.token
+            _alive.add(token)
             self.journal = Journal(self._root / ".dx" / trouble.FILE_NAME, owner, self.in_use)
             while self._turn(owner):
                 pass
         except Exception:  # noqa: BLE001 - those who wait must hear of it
             _log.exception("the background worker ended by an error")
         finally:
-            _alive.discard(owner.token)
+            _alive.discard(token)
             for _ in range(self._threads):
                 self._jobs.put(None)
             self.end()
