@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dxforge.errors import DxForgeError, RemoteContentError
-from dxforge.files import atomic_write, move_new, write_error, write_new
+from dxforge.errors import RemoteContentError
+from dxforge.files import move_new, sync_file, write_error, write_new
 from dxforge.remote.manifest import decode_manifest
 from dxforge.remote.model import Entry, Manifest, Pack
 from dxforge.remote.packs import decode_index, is_sha256
@@ -63,6 +63,7 @@ def owner_id(state_dir: Path) -> str:
             # Another process may read it as soon as it is there, so it must be whole then.
             whole = file.with_name(f".owner-{secrets.token_hex(8)}")
             write_new(whole, secrets.token_hex(8).encode())
+            sync_file(whole)
             try:
                 move_new(whole, file)
             except FileExistsError:
@@ -190,10 +191,16 @@ class SyncState:
             return None
 
     def _write(self, name: str, content: bytes) -> None:
-        with contextlib.suppress(OSError, DxForgeError):
+        # Not synced: what a power failure leaves of it does not decode, and is then as good as lost.
+        with contextlib.suppress(OSError):
             file = self._folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(file, content)
+            temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+            try:
+                temporary.write_bytes(content)
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _drop(self, name: str) -> None:
         with contextlib.suppress(OSError):

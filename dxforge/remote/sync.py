@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 from dxforge.config.load import RemoteEnvironment, load_remote_environment
 from dxforge.config.model import Config
@@ -149,6 +149,10 @@ class Remote:
     def __repr__(self) -> str:
         return f"Remote({self.location.shown})"
 
+    def __reduce__(self) -> NoReturn:
+        message = "a Remote cannot be pickled, nor can its credentials: open it where it is needed"
+        raise TypeError(message)
+
     @property
     def owner(self) -> str:
         """Who this project on this machine is to the remote; made on first use."""
@@ -196,7 +200,7 @@ class Remote:
         session = self._session()
         push = self._push(session, items, refs, whole=whole, check=check)
         publisher = self._publisher(session, check)
-        head, published = publisher.publish(push.change)
+        head, published = self._publish(publisher, push.change)
         # Only now: before, they would be lost to the next push when this one is interrupted.
         for packed in (*push.added, *push.rewrite.packs):
             self._state.drop_upload(packed.pack.id)
@@ -219,7 +223,7 @@ class Remote:
         """Forget an owner that will not come back, with its refs and what only it holds; False: there is none."""
         self._refuse_writing()
         change = Change(owner=self.owner, forget=frozenset({owner}))
-        return self._publisher(self._session(), check).publish(lambda _: change)[1]
+        return self._publish(self._publisher(self._session(), check), lambda _: change)[1]
 
     def collect(self, *, check: Check = _go_on) -> int:
         """Delete what nothing refers to and is older than the grace time; how many objects that were.
@@ -406,9 +410,16 @@ class Remote:
             return
         change = Change(owner=self.owner, gone=everything)
         try:
-            self._publisher(session, check).publish(lambda _: change)
+            self._publish(self._publisher(session, check), lambda _: change)
         except RemoteDeniedError:
             return  # we may only read
+
+    def _publish(self, publisher: Publisher, change: Callable[[View], Change]) -> tuple[Head, bool]:
+        head, published = publisher.publish(change)
+        if published:
+            with self._lock:
+                self._view = None
+        return head, published
 
     def _collect(self, publisher: Publisher, head: Head) -> int:
         deleted, lost = publisher.collect(head)
