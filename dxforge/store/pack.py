@@ -25,6 +25,9 @@ _DENSE = 0.95
 """What a probe shrinks to less than this is worth compressing."""
 _CHUNK_BYTES = 1024 * 1024
 _LARGE_OFFSET = 0x80000000
+"""From here on an offset stands in a table of its own ..."""
+_IS_LARGE = 0x80000000
+"""... to which this bit points."""
 TEMPORARY = "tmp_pack_"
 """How files in the making begin, as git's do."""
 
@@ -152,7 +155,7 @@ class PackWriter:
             fanout.append(total)
         large = [offset for _, offset, _ in entries if offset >= _LARGE_OFFSET]
         numbers = {offset: number for number, offset in enumerate(large)}
-        small = [_LARGE_OFFSET | numbers[offset] if offset in numbers else offset for _, offset, _ in entries]
+        small = [_IS_LARGE | numbers[offset] if offset in numbers else offset for _, offset, _ in entries]
         body = b"".join(
             [
                 b"\xfftOc",
@@ -193,7 +196,7 @@ def read_index(pack: Path) -> dict[str, int]:
     offsets = list(struct.unpack(f">{total}I", data[after : after + 4 * total]))
     wide = data[after + 4 * total : -40]
     large = struct.unpack(f">{len(wide) // 8}Q", wide)
-    offsets = [large[offset & ~_LARGE_OFFSET] if offset >= _LARGE_OFFSET else offset for offset in offsets]
+    offsets = [large[offset & ~_IS_LARGE] if offset & _IS_LARGE else offset for offset in offsets]
     ends = [*sorted(offsets)[1:], pack.stat().st_size - 20]
     sizes = {start: end - start for start, end in zip(sorted(offsets), ends, strict=True)}
     return {oid: sizes[offset] for oid, offset in zip(oids, offsets, strict=True)}

@@ -120,9 +120,10 @@ GIT_ENV = {
 }
 
 
-def git(*arguments: str | bytes, cwd: Path) -> bytes:
+def git(*arguments: str | bytes, cwd: Path, stdin: bytes = b"") -> bytes:
     """Run git without any configuration; returns its standard output."""
-    return subprocess.run(["git", *arguments], cwd=cwd, env=GIT_ENV, check=True, capture_output=True).stdout
+    done = subprocess.run(["git", *arguments], cwd=cwd, env=GIT_ENV, check=True, capture_output=True, input=stdin)
+    return done.stdout
 
 
 def fsck(folder: Path) -> str:
