@@ -13,6 +13,7 @@ from typing import get_args
 
 from dxforge.config.model import (
     DEFAULT_PACKAGES_DIR,
+    AnalyzeConfig,
     Config,
     IndexConfig,
     Limits,
@@ -24,14 +25,14 @@ from dxforge.config.model import (
 )
 from dxforge.config.packages import check_inside, check_url, decode_packages, name_fault
 from dxforge.config.secrets import Secret, refuse_secrets
-from dxforge.config.table import MAX_TEXT_CHARS, At, Table, is_unicode, show
+from dxforge.config.table import MAX_TEXT_CHARS, At, Table, check_table, check_text, is_unicode, show
 from dxforge.config.tools import decode_build, decode_remote, decode_tools
 from dxforge.errors import ProjectError
 
 FILE_NAME = "dx.toml"
 MAX_FILE_BYTES = 1024 * 1024
 MAX_KEY_PARTS = 64
-_TOP_KEYS = ("project", "packages", "traffic", "tools", "build", "remote", "snapshots", "limits", "index")
+_TOP_KEYS = ("project", "packages", "traffic", "tools", "build", "remote", "snapshots", "analyze", "limits", "index")
 _REVIEW: tuple[ReviewMode, ...] = get_args(ReviewMode)
 _ON_YELLOW: tuple[OnYellow, ...] = get_args(OnYellow)
 # tomllib's time grows with the square of a dotted key's parts: 32 kB of `a.a.a.…` took 4 s. Possessive, hence linear.
@@ -134,6 +135,7 @@ def decode(text: str, *, root: Path, where: str) -> Config:
         build=decode_build(table.value("build"), at / "build"),
         remote=decode_remote(table.value("remote"), at / "remote"),
         snapshots=_snapshots(table.value("snapshots"), at / "snapshots"),
+        analyze=_analyze(table.value("analyze"), at / "analyze"),
     )
     for spec in config.packages:
         if isinstance(spec, PathSpec):
@@ -233,6 +235,22 @@ def _snapshots(value: object, at: At) -> SnapshotLimits:
         max_file_mb=table.whole("max_file_mb", default.max_file_mb, low=1, high=100_000),
         max_total_mb=table.whole("max_total_mb", default.max_total_mb, low=1, high=10_000_000),
     )
+
+
+def _analyze(value: object, at: At) -> AnalyzeConfig:
+    table = Table(value, at, ("patterns", "exclude"))
+    patterns = []
+    if "patterns" in table:
+        for name, pattern in check_table(table.value("patterns"), at / "patterns").items():
+            where = at / "patterns" / name
+            text = check_text(pattern, where)
+            try:
+                re.compile(text)
+            except (re.error, RecursionError, OverflowError) as error:
+                hint = "Write a regular expression of Python's, best in single quotes"
+                raise where.error(f"this is no regular expression: {error}", hint=hint) from error
+            patterns.append((name, text))
+    return AnalyzeConfig(patterns=tuple(patterns), exclude=table.texts("exclude"))
 
 
 def _index(value: object, at: At) -> IndexConfig:

@@ -199,6 +199,16 @@ class SnapshotLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeConfig:
+    """``[analyze]``: what ``analyze`` looks for beside imports and edits."""
+
+    patterns: tuple[tuple[str, str], ...] = ()
+    """Names and regular expressions (Python's, searched in each line), in the order of the file."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of files and folders to leave out, as in ``.gitignore``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A project's whole configuration. ``root`` is absolute."""
 
@@ -216,6 +226,7 @@ class Config:
     build: BuildConfig = field(default_factory=BuildConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)
     snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
+    analyze: AnalyzeConfig = field(default_factory=AnalyzeConfig)
 
     @property
     def file(self) -> Path:
