@@ -75,6 +75,7 @@ class Push:
     packs: int = 0
     resumed: int = 0
     _began: bool = False
+    _asked: int = 0
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,7 @@ class Push:
         """Exactly those that `Remote.push` makes when nothing goes wrong and nobody else pushes."""
         known = view.head.generation > 0 and not view.head.damaged
         class_a, class_b = (0, 2) if known else (1, 0)
-        class_b += self.resumed
+        class_b += self._asked
         if not draft.publishes:
             return Requests(class_a=class_a, class_b=class_b)
         for group in draft.groups:
@@ -223,9 +224,10 @@ class Push:
                 continue
             if not any((entry.kind, entry.name) in wanted for entry in upload.entries):
                 continue
-            self.resumed += 1
+            self._asked += 1
             found = self.session.head(pack_key(pack.id))
             if found is not None and found.size_bytes == pack.size_bytes:
+                self.resumed += 1
                 self._add(Packed(pack=pack, entries=upload.entries), upload.at_s)
             else:
                 self.state.drop_upload(pack.id)
@@ -259,20 +261,17 @@ class Push:
 
     def _rewrite(self, draft: Draft) -> None:
         """Read what is wanted of the victims, and upload it in new packs."""
-        packs: list[Packed] = []
-        for group in arrange(draft.moved, lambda entry: entry.size_bytes, self.options):
-            contents: list[Item] = []
-            for fetched in self._fetch(group):
-                entry = fetched.entry
-                if fetched.content is None:
-                    self.gone[entry.pack] = self.gone.get(entry.pack, 0) | 1 << entry.position
-                else:
-                    contents.append(_again(entry, bytes(fetched.content)))
-            packs += [
-                uploaded.packed
-                for uploaded in self._uploader().upload([tuple(contents)] if contents else [], self.check)
-                if uploaded.packed is not None
-            ]
+        items: list[Item] = []
+        for fetched in self._fetch(draft.moved):
+            entry = fetched.entry
+            if fetched.content is None:
+                self.gone[entry.pack] = self.gone.get(entry.pack, 0) | 1 << entry.position
+            else:
+                items.append(_again(entry, bytes(fetched.content)))
+        groups = arrange(items, lambda item: item.size_bytes, self.options)
+        packs = [
+            uploaded.packed for uploaded in self._uploader().upload(groups, self.check) if uploaded.packed is not None
+        ]
         self.rewrite = Rewrite(victims=draft.victims, packs=tuple(packs))
         self.added_at_s.append(self.now_s())
 

@@ -118,8 +118,8 @@ class Proxy:
             for task in pending:
                 task.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # cancelled only when the proxy closes; asyncio would log it
         finally:
             for end in (writer, there):
                 if end is not None:
