@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from dxforge.background.reading import FileFacts, Problem, dump, read_file
-from dxforge.errors import DxForgeError
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
 _JOB_S = 60
@@ -29,7 +28,7 @@ Stamp = tuple[int, int, int, int]
 """Time of change, of change of the inode, number and size of a file: the same means that it was not written since."""
 
 
-class ReaderDiedError(DxForgeError):
+class ReaderDiedError(Exception):
     """The child ended, or was ended because it took too long: something in the job was too much for it."""
 
 
@@ -48,8 +47,11 @@ class Reader:
         try:
             found: list[tuple[Stamp | None, Any]] = self.call("read", list(paths), list(patterns))
         except ReaderDiedError:
+            if self._stopped:
+                raise
             if len(paths) > 1:
-                return [answer for path in paths for answer in self.read([path], patterns)]
+                half = len(paths) // 2
+                return [*self.read(paths[:half], patterns), *self.read(paths[half:], patterns)]
             return [
                 (None, dump(FileFacts(problems=(Problem("it is too much for Python's parser, or for a pattern"),))))
             ]
@@ -62,7 +64,8 @@ class Reader:
             ReaderDiedError: it did not survive that, or it was stopped.
         """
         process = self._running()
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes
+        assert process.stdin is not None  # noqa: S101 - a pipe
+        assert process.stdout is not None  # noqa: S101 - a pipe
         # A pattern may take for ever; the child has an alarm of its own for when this process dies.
         timer = threading.Timer(_JOB_S, process.kill)
         timer.daemon = True
@@ -73,7 +76,7 @@ class Reader:
             return pickle.load(process.stdout)  # noqa: S301 - from our own child
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self._end()
-            raise ReaderDiedError("the process that reads Python files ended", where=job) from error
+            raise ReaderDiedError(f"the process that reads Python files ended at {job}") from error
         finally:
             timer.cancel()
 
@@ -122,7 +125,7 @@ class Reader:
         self.close()
 
 
-# -- in the child -------------------------------------------------------------------------------------------------------
+# -- in the child -------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
