@@ -29,7 +29,7 @@ def svg(packages: Sequence[EditedPackage]) -> str:
         ' role="img" style="max-width: 100%" font-family="system-ui, sans-serif" font-size="12" fill="currentColor">',
         "<title>Edits per injected package</title>",
         # Within a page, text has the page's own colour; as a file, one that the reader's scheme can be read on.
-        "<style>svg:root{color:#67707a}@media(prefers-color-scheme:dark){svg:root{color:#a8b2bd}}</style>",
+        "<style>svg:root{color:#757c84}@media(prefers-color-scheme:dark){svg:root{color:#a8b2bd}}</style>",
         '<text x="10" y="20" font-size="14" font-weight="600">Edits per package, in lines</text>',
         *_legend(),
     ]
