@@ -36,16 +36,16 @@ def safe_join(root: Path, relative: str) -> Path:
     parts = relative.split("/")
     if relative.startswith("/") or any(part in ("", ".", "..") for part in parts):
         raise WriteError("the path leads out of its folder", where=relative, hint="Use a path inside the project")
-    path = root
+    path = os.fspath(root)
     for part in parts[:-1]:
-        path = path / part
-        if path.is_symlink():
+        path = f"{path}/{part}"
+        if os.path.islink(path):
             raise WriteError(
                 f"{path} is a symlink, and dxforge never writes through one",
                 where=relative,
                 hint="Put a real folder there, or remove the package from dx.toml",
             )
-    return path / parts[-1]
+    return Path(f"{path}/{parts[-1]}")
 
 
 def read_entry(path: Path) -> tuple[Entry, bytes] | None:

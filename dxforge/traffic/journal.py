@@ -178,7 +178,7 @@ class Journal:
         for path in sorted(record.drop, reverse=True):
             remove_if_empty(self.root / path)
         self.checkpoint("dropped folders")
-        for path in sorted(record.make):
+        for path in sorted(record.make - record.in_new_trees()):
             self._guarded(path, functools.partial(self._target(path).mkdir, parents=True, exist_ok=True))
         self.checkpoint("made folders")
 

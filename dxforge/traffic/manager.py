@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dxforge.store.snapshots import SnapshotStore
     from dxforge.store.tree import Entry
     from dxforge.traffic.install import Options, Plan
-    from dxforge.traffic.restore import RollbackPlan, RollbackReport
+    from dxforge.traffic.restore_plan import RollbackPlan, RollbackReport
     from dxforge.traffic.review import Matter, Outcome, Review
 
 T = TypeVar("T")

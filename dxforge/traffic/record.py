@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dxforge.store.tree import Entry, Tree
@@ -16,15 +17,13 @@ from dxforge.store.tree import Entry, Tree
 class Write:
     """One file that changes: from ``before`` to ``after`` (None = no file). ``path`` is from the project's root.
 
-    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it. ``permissions``
-    are the new file's bits where not everybody may read it.
+    ``content`` is the new content; None where ``after`` is None or the stream of contents brings it.
     """
 
     path: str
     before: Entry | None
     after: Entry | None
     content: bytes | None = None
-    permissions: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,8 @@ class Job:
     """Folders to be made, empty ones too."""
     drop: frozenset[str] = frozenset()
     """Folders to be removed where nothing is left in them, also where nothing of this job was."""
+    permissions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """The bits of new files that not everybody may read, by path from the root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,11 @@ class Record:
                 return stream.read(sizes[-1])
         except OSError:
             return None
+
+    def in_new_trees(self) -> frozenset[str]:
+        """Those of the folders to be made that come with a created tree."""
+        trees = tuple(f"{tree.path}/" for tree in self.trees if tree.created)
+        return frozenset(folder for folder in self.make if f"{folder}/".startswith(trees)) if trees else frozenset()
 
     def tree_slot(self, number: int) -> Path:
         """The same for tree ``number``."""

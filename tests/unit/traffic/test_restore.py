@@ -23,7 +23,7 @@ from dxforge.errors import (
 from dxforge.store.model import Snapshot
 from dxforge.store.snapshots import SnapshotStore
 from dxforge.traffic.manager import TrafficManager
-from dxforge.traffic.restore import RollbackPlan, RollbackReport
+from dxforge.traffic.restore_plan import RollbackPlan, RollbackReport
 from tests.support.archives import Exec, Files, Link
 from tests.support.project import lay
 from tests.support.wild_trees import photograph
