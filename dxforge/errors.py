@@ -24,6 +24,10 @@
     │   ├── StaleHunkError          that hunk is no longer there
     │   └── UndecidedError          on_yellow = "fail", and something is pending
     ├── UndoError                   nothing to undo, or a later edit is in the way
+    ├── SnapshotError               the project's past states
+    │   ├── SnapshotNotFoundError   no such snapshot, or more than one
+    │   ├── SnapshotDamagedError    a part of the store is missing or damaged
+    │   └── RollbackBlockedError    something that no snapshot holds stands in the way
     ├── ToolError                   a tool of the project
     │   ├── UnknownToolError        no tool of that name
     │   ├── ToolDefinitionError     registered twice, unknown dependency, cycle, no such binary
@@ -32,6 +36,20 @@
     │   ├── ToolStopError           something of it is still there after it was killed
     │   └── ToolTimeoutError        it was executed and did not end in time
     ├── WatchError                  files cannot be watched (any longer)
+    ├── TaskError                   a background task
+    │   ├── UnknownTaskError        no such task, or nothing that can be done about it as it stands
+    │   ├── TaskFailedError         it failed, retries included
+    │   ├── TaskCancelledError      it was cancelled
+    │   ├── TaskHandedOverError     the worker was closed first; the task waits in the journal
+    │   ├── TaskTimeoutError        it was waited for, and is not done yet
+    │   └── WorkerClosedError       the worker takes no more tasks
+    ├── RemoteError                 the remote that dx.toml's [remote] names
+    │   ├── RemoteCredentialsError  no credentials for it, or wrong ones
+    │   ├── RemoteDeniedError       the credentials, or dx.toml, do not allow this
+    │   ├── RemoteMissingError      no such bucket or folder
+    │   ├── RemoteUnreachableError  no network, a wrong endpoint, or a server that stays busy; worth trying later
+    │   └── RemoteContentError      what lies there is not what dxforge wrote
+    │       └── RemoteNewerError    ... or a newer dxforge wrote it
     └── BuildError                  the build
         ├── BuildPlanError          steps that cannot be a graph: overlapping outputs, a cycle
         ├── BuildPendingError       a step reads files that await a decision
@@ -180,6 +198,30 @@ class UndoError(DxForgeError):
     """There is nothing to undo, or a later edit stands in the way."""
 
 
+class SnapshotError(DxForgeError):
+    """Something about the snapshots in ``.dx/snapshots.git``."""
+
+
+class SnapshotNotFoundError(SnapshotError):
+    """No snapshot has that id, or more than one begins so."""
+
+
+class SnapshotDamagedError(SnapshotError):
+    """A part of the store is missing or damaged; ``oid`` is git's id of it, where one is known."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", oid: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.oid = oid
+
+
+class RollbackBlockedError(SnapshotError):
+    """Something that no snapshot holds stands where the rollback would write; ``paths`` are those things."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", paths: tuple[str, ...] = ()) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.paths = paths
+
+
 class ToolError(DxForgeError):
     """Something about one tool; ``tool`` is its name."""
 
@@ -255,6 +297,42 @@ class WatchError(DxForgeError):
     """Files cannot be watched, or no longer: the folder is gone."""
 
 
+class TaskError(DxForgeError):
+    """Something about one background task, or about the worker; ``task`` says which, as the user reads it."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", task: str = "") -> None:
+        super().__init__(what, where=where or task, hint=hint)
+        self.task = task
+
+
+class UnknownTaskError(TaskError):
+    """There is no task of that number, or it is in no state in which that could be done."""
+
+
+class TaskFailedError(TaskError):
+    """A task failed, after ``attempts`` runs; the original error is the cause where it ran in this process."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", task: str = "", attempts: int = 1) -> None:
+        super().__init__(what, where=where, hint=hint, task=task)
+        self.attempts = attempts
+
+
+class TaskCancelledError(TaskError):
+    """A task was cancelled; also what ``TaskContext.check()`` raises in a task that is to stop."""
+
+
+class TaskHandedOverError(TaskError):
+    """The worker was closed before the task was done; it waits in the journal for the next worker."""
+
+
+class TaskTimeoutError(TaskError):
+    """A task was waited for and is not done yet; it goes on."""
+
+
+class WorkerClosedError(TaskError):
+    """The worker is closed, or cannot work in this process, and takes no more tasks."""
+
+
 class BuildError(DxForgeError):
     """The build could not be planned, or did not succeed."""
 
@@ -273,3 +351,35 @@ class BuildPendingError(BuildError):
 
 class BuildFailedError(BuildError):
     """A step failed; the report has its output."""
+
+
+class RemoteError(DxForgeError):
+    """The remote cannot be used. ``temporary``: the same may work later, without anyone changing anything."""
+
+    temporary = False
+
+
+class RemoteCredentialsError(RemoteError):
+    """There are no credentials for the remote, or it does not know them."""
+
+
+class RemoteDeniedError(RemoteError):
+    """The credentials do not allow this (they may be read-only), or ``dx.toml`` says not to."""
+
+
+class RemoteMissingError(RemoteError):
+    """There is no such bucket, or no such folder to put the remote into."""
+
+
+class RemoteUnreachableError(RemoteError):
+    """The remote did not answer, or stayed busy, after retries."""
+
+    temporary = True
+
+
+class RemoteContentError(RemoteError):
+    """What lies in the remote cannot be read: damaged, of a newer dxforge, or not from dxforge at all."""
+
+
+class RemoteNewerError(RemoteContentError):
+    """What lies in the remote was written by a newer dxforge."""

@@ -36,16 +36,16 @@ def safe_join(root: Path, relative: str) -> Path:
     parts = relative.split("/")
     if relative.startswith("/") or any(part in ("", ".", "..") for part in parts):
         raise WriteError("the path leads out of its folder", where=relative, hint="Use a path inside the project")
-    path = root
+    path = os.fspath(root)
     for part in parts[:-1]:
-        path = path / part
-        if path.is_symlink():
+        path = f"{path}/{part}"
+        if os.path.islink(path):
             raise WriteError(
                 f"{path} is a symlink, and dxforge never writes through one",
                 where=relative,
                 hint="Put a real folder there, or remove the package from dx.toml",
             )
-    return path / parts[-1]
+    return Path(f"{path}/{parts[-1]}")
 
 
 def read_entry(path: Path) -> tuple[Entry, bytes] | None:
@@ -282,7 +282,7 @@ def _changed(target: Path) -> ChangedMeanwhileError:
 
 @contextlib.contextmanager
 def project_lock(
-    state_dir: Path, *, wait_s: float, events: EventBus, check: Callable[[], None] = lambda: None
+    state_dir: Path, *, wait_s: float, events: EventBus, check: Callable[[], None] = lambda: None, name: str = "lock"
 ) -> Iterator[None]:
     """Hold the project's lock across processes and threads; it is freed by the kernel when its holder dies.
 
@@ -291,13 +291,14 @@ def project_lock(
         wait_s: how long to wait for another holder, in seconds; a ``WaitingForProject`` event says so.
         events: where that event goes.
         check: called while waiting; raises to give up.
+        name: another lock of the same project.
 
     Raises:
         ProjectBusyError: still held after ``wait_s``; names the holder's pid.
     """
     from dxforge.events import WaitingForProject
 
-    path = state_dir / "lock"
+    path = state_dir / name
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -326,9 +327,21 @@ def project_lock(
         os.close(descriptor)
 
 
+def lock_is_held(state_dir: Path) -> bool:
+    """Whether somebody, this process included, holds the project's lock just now."""
+    try:
+        descriptor = os.open(state_dir / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _holder(path: Path) -> int | None:
     try:
-        return int(json.loads(path.with_name("lock.json").read_text())["pid"])
+        return int(json.loads(path.with_name(f"{path.name}.json").read_text())["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -336,7 +349,7 @@ def _holder(path: Path) -> int | None:
 def _write_holder(path: Path) -> None:
     # Beside the lock, not in it: a locked file cannot be read on Windows.
     with contextlib.suppress(OSError):
-        path.with_name("lock.json").write_text(json.dumps({"pid": os.getpid()}))
+        path.with_name(f"{path.name}.json").write_text(json.dumps({"pid": os.getpid()}))
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -415,6 +428,15 @@ def walk(folder: Path, prefix: str = "") -> Iterator[str]:
                     yield from walk(folder / entry.name, f"{prefix}{entry.name}/")
             else:
                 yield prefix + entry.name
+
+
+def private_bits(st_mode: int) -> int | None:
+    """A file's permission bits, its owner's right to write added, where not everybody may read it; else None.
+
+    A copy of such a file must not be open to more people than the file itself.
+    """
+    bits = stat.S_IMODE(st_mode) & 0o777 | stat.S_IWUSR
+    return None if not stat.S_ISREG(st_mode) or bits & 0o044 == 0o044 else bits
 
 
 def read_only(path: Path) -> bool:

@@ -13,24 +13,26 @@ from typing import get_args
 
 from dxforge.config.model import (
     DEFAULT_PACKAGES_DIR,
+    AnalyzeConfig,
     Config,
     IndexConfig,
     Limits,
     OnYellow,
     PathSpec,
     ReviewMode,
+    SnapshotLimits,
     TrafficConfig,
 )
 from dxforge.config.packages import check_inside, check_url, decode_packages, name_fault
-from dxforge.config.secrets import refuse_secrets
-from dxforge.config.table import MAX_TEXT_CHARS, At, Table, is_unicode, show
+from dxforge.config.secrets import Secret, refuse_secrets
+from dxforge.config.table import MAX_TEXT_CHARS, At, Table, check_table, check_text, is_unicode, show
 from dxforge.config.tools import decode_build, decode_remote, decode_tools
 from dxforge.errors import ProjectError
 
 FILE_NAME = "dx.toml"
 MAX_FILE_BYTES = 1024 * 1024
 MAX_KEY_PARTS = 64
-_TOP_KEYS = ("project", "packages", "traffic", "tools", "build", "remote", "limits", "index")
+_TOP_KEYS = ("project", "packages", "traffic", "tools", "build", "remote", "snapshots", "analyze", "limits", "index")
 _REVIEW: tuple[ReviewMode, ...] = get_args(ReviewMode)
 _ON_YELLOW: tuple[OnYellow, ...] = get_args(OnYellow)
 # tomllib's time grows with the square of a dotted key's parts: 32 kB of `a.a.a.…` took 4 s. Possessive, hence linear.
@@ -132,6 +134,8 @@ def decode(text: str, *, root: Path, where: str) -> Config:
         tools=decode_tools(table.value("tools"), at / "tools"),
         build=decode_build(table.value("build"), at / "build"),
         remote=decode_remote(table.value("remote"), at / "remote"),
+        snapshots=_snapshots(table.value("snapshots"), at / "snapshots"),
+        analyze=_analyze(table.value("analyze"), at / "analyze"),
     )
     for spec in config.packages:
         if isinstance(spec, PathSpec):
@@ -220,6 +224,33 @@ def _limits(value: object, at: At) -> Limits:
         path_bytes=table.whole("path_bytes", default.path_bytes, low=1, high=32_768),
         name_bytes=table.whole("name_bytes", default.name_bytes, low=1, high=1024),
     )
+
+
+def _snapshots(value: object, at: At) -> SnapshotLimits:
+    table = Table(value, at, ("keep", "keep_days", "max_file_mb", "max_total_mb"))
+    default = SnapshotLimits()
+    return SnapshotLimits(
+        keep=table.whole("keep", default.keep, low=1, high=10_000),
+        keep_days=table.whole("keep_days", default.keep_days, low=1, high=36_500),
+        max_file_mb=table.whole("max_file_mb", default.max_file_mb, low=1, high=100_000),
+        max_total_mb=table.whole("max_total_mb", default.max_total_mb, low=1, high=10_000_000),
+    )
+
+
+def _analyze(value: object, at: At) -> AnalyzeConfig:
+    table = Table(value, at, ("patterns", "exclude"))
+    patterns = []
+    if "patterns" in table:
+        for name, pattern in check_table(table.value("patterns"), at / "patterns").items():
+            where = at / "patterns" / name
+            text = check_text(pattern, where)
+            try:
+                re.compile(text)
+            except (re.error, RecursionError, OverflowError) as error:
+                hint = "Write a regular expression of Python's, best in single quotes"
+                raise where.error(f"this is no regular expression: {error}", hint=hint) from error
+            patterns.append((name, text))
+    return AnalyzeConfig(patterns=tuple(patterns), exclude=table.texts("exclude"))
 
 
 def _index(value: object, at: At) -> IndexConfig:
@@ -318,3 +349,71 @@ def _lock_wait_s(environ: Mapping[str, str]) -> float:
 
 def _variable(name: str) -> At:
     return At(where="environment", path=(name,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """Credentials for an object store, as the environment has them; empty where a variable is not set."""
+
+    id: Secret = field(default_factory=Secret)
+    secret: Secret = field(default_factory=Secret)
+    session_token: Secret = field(default_factory=Secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteEnvironment:
+    """What the environment says about the remote, read once; empty or None = not set."""
+
+    r2: AccessKey = field(default_factory=AccessKey)
+    aws: AccessKey = field(default_factory=AccessKey)
+    profile: str = ""
+    """Of the AWS files; "default" where empty."""
+    credentials_file: Path
+    config_file: Path
+    region: str = ""
+    endpoint: str = ""
+    """Where ``s3://`` addresses without an endpoint of their own go."""
+    ca_file: str = ""
+    read: bool | None = None
+    """Overrides ``[remote] read`` on this machine."""
+    write: bool | None = None
+    """Overrides ``[remote] write`` on this machine."""
+
+
+def load_remote_environment(environ: Mapping[str, str] = os.environ) -> RemoteEnvironment:
+    """Read what the environment says about the remote.
+
+    ``R2_ACCESS_KEY_ID`` and ``R2_SECRET_ACCESS_KEY``; the variables of the AWS tools: ``AWS_ACCESS_KEY_ID``,
+    ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``, ``AWS_PROFILE``, ``AWS_SHARED_CREDENTIALS_FILE``,
+    ``AWS_CONFIG_FILE``, ``AWS_REGION``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``,
+    ``AWS_CA_BUNDLE``; and the switches ``DXFORGE_REMOTE_READ`` and ``DXFORGE_REMOTE_WRITE``.
+
+    Raises:
+        ConfigError: a switch that is none; names the variable.
+    """
+
+    def secret(name: str) -> Secret:
+        return Secret(environ.get(name, "").strip())
+
+    def file(name: str, default: str) -> Path:
+        return Path(os.path.abspath(os.path.expanduser(_first_set(environ, name) or default)))
+
+    def switch(name: str) -> bool | None:
+        return _switch(environ, name) if environ.get(name, "").strip() else None
+
+    return RemoteEnvironment(
+        r2=AccessKey(id=secret("R2_ACCESS_KEY_ID"), secret=secret("R2_SECRET_ACCESS_KEY")),
+        aws=AccessKey(
+            id=secret("AWS_ACCESS_KEY_ID"),
+            secret=secret("AWS_SECRET_ACCESS_KEY"),
+            session_token=secret("AWS_SESSION_TOKEN"),
+        ),
+        profile=_first_set(environ, "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+        credentials_file=file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+        config_file=file("AWS_CONFIG_FILE", "~/.aws/config"),
+        region=_first_set(environ, "AWS_REGION", "AWS_DEFAULT_REGION"),
+        endpoint=_first_set(environ, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        ca_file=_first_set(environ, "AWS_CA_BUNDLE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
+        read=switch("DXFORGE_REMOTE_READ"),
+        write=switch("DXFORGE_REMOTE_WRITE"),
+    )

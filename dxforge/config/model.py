@@ -178,6 +178,34 @@ class RemoteConfig:
     """``[remote]``: where snapshots and build results go; ``file``, ``s3`` or ``r2`` (contract)."""
 
     url: str = DEFAULT_REMOTE
+    read: bool = True
+    """Whether builds look there for what others built, and ``sync --pull`` works."""
+    write: bool = True
+    """Whether ``sync`` uploads. Where only a trusted machine should fill the cache, false here and true there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotLimits:
+    """``[snapshots]``: what goes into a snapshot at most, and how many are kept. A MB is a million bytes."""
+
+    keep: int = 50
+    """The newest so many stay."""
+    keep_days: int = 30
+    """None older than this stays, but for the newest."""
+    max_file_mb: int = 100
+    """A larger file is left out."""
+    max_total_mb: int = 4000
+    """Of a larger project, the largest files are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeConfig:
+    """``[analyze]``: what ``analyze`` looks for beside imports and edits."""
+
+    patterns: tuple[tuple[str, str], ...] = ()
+    """Names and regular expressions (Python's, searched in each line), in the order of the file."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of files and folders to leave out, as in ``.gitignore``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +225,8 @@ class Config:
     """In the order of the file."""
     build: BuildConfig = field(default_factory=BuildConfig)
     remote: RemoteConfig = field(default_factory=RemoteConfig)
+    snapshots: SnapshotLimits = field(default_factory=SnapshotLimits)
+    analyze: AnalyzeConfig = field(default_factory=AnalyzeConfig)
 
     @property
     def file(self) -> Path:

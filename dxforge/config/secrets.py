@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import re
+from typing import NoReturn, Self
 
 from dxforge.config.table import At
 
@@ -20,6 +22,46 @@ _AUTHORITY = re.compile(r"[^/?#\s]*")
 _PARAMETER = re.compile(r"[?&#;]([^=?&#;\s]{1,64})=(?=[^&#;\s])")
 _NAMES_ONLY = frozenset({("packages",), ("tools",)})
 _FROM_ENVIRONMENT = "Take it out of the file; secrets come from the environment"
+
+
+class Secret:
+    """A text that is never shown, formatted, copied into data or pickled; false when empty.
+
+    ``reveal()`` is the only way to it: call it where the text is handed over, never into a variable, because
+    tracebacks may show variables.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __repr__(self) -> str:
+        return "Secret(***)" if self._text else "Secret()"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        # Pickles are written to disks and networks; the other side has an environment of its own.
+        message = "a secret cannot be pickled: read it from the environment where it is needed"
+        raise TypeError(message)
 
 
 def is_secret_key(name: str) -> bool:

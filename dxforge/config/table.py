@@ -81,7 +81,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     by_folded = {entry.casefold(): entry for entry in known}
     # A key may be as long as the file; comparing is quadratic.
-    found = difflib.get_close_matches(word[:_MAX_SHOWN_CHARS].casefold(), by_folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word[:_MAX_SHOWN_CHARS].casefold(), by_folded, n=1, cutoff=0.55)
     return by_folded[found[0]] if found else None
 
 

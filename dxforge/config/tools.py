@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from dxforge.config.model import (
+    DEFAULT_REMOTE,
     BuildConfig,
     HealthConfig,
     OnOwnerExit,
@@ -194,10 +195,10 @@ def decode_remote(value: object, at: At) -> RemoteConfig:
     Raises:
         ConfigError: an address that is neither file, s3 nor r2.
     """
-    table = Table(value, at, ("url",))
-    if "url" not in table:
-        return RemoteConfig()
-    url = table.text("url").strip()
-    if url == "file://":
-        raise (at / "url").error("the address names no folder", hint='Write for example "file://.dx/remote"')
-    return RemoteConfig(url=check_url(url, at / "url", schemes=("file", "s3", "r2")))
+    table = Table(value, at, ("url", "read", "write"))
+    url = DEFAULT_REMOTE
+    if "url" in table:
+        url = check_url(table.text("url").strip(), at / "url", schemes=("file", "s3", "r2"))
+        if url == "file://":
+            raise (at / "url").error("the address names no folder", hint='Write for example "file://.dx/remote"')
+    return RemoteConfig(url=url, read=table.flag("read", default=True), write=table.flag("write", default=True))

@@ -16,7 +16,7 @@ from dxforge.errors import DxForgeError, LockfileError, ProjectBusyError, Projec
 from dxforge.events import EventBus, Notice
 from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.traffic.journal import Journal, read_text
-from dxforge.traffic.lock import Lock, loads
+from dxforge.traffic.lock import Lock, archives_in, loads
 from dxforge.traffic.model import Action, Change
 
 if TYPE_CHECKING:
@@ -118,10 +118,20 @@ class Ground:
         return load_environment()
 
     def keep_archives(self, workspace: Workspace, journal: Journal, lock_before: str | None) -> None:
-        """Keep the archives that the lock or an operation that can be undone needs, and no others."""
+        """Keep the archives that the lock, an operation that can be undone or a snapshot needs, and no others."""
         pins = _pins(workspace.lock)
         if pins.keys() != _pins(loads(lock_before)).keys():
-            workspace.shelf.keep(list(pins.values()), wanted={*pins, *journal.archives()})
+            wanted = {*pins, *journal.archives(), *self._archives_in_snapshots()}
+            workspace.shelf.keep(list(pins.values()), wanted=wanted)
+
+    def _archives_in_snapshots(self) -> set[str]:
+        """The sha256 of every archive that the dx.lock of a snapshot names: a rollback must find its bases."""
+        from dxforge.store.snapshots import SnapshotStore
+
+        found: set[str] = set()
+        for content in SnapshotStore(self.root, events=self.events).versions("dx.lock"):
+            found |= archives_in(content.decode("utf-8", "replace"))
+        return found
 
     @contextlib.contextmanager
     def after_commit(self) -> Iterator[None]:

@@ -99,6 +99,8 @@ class Journal:
             undoes=job.undoes,
             made=self._missing_folders(job),
             folders=job.folders,
+            make=job.make,
+            drop=job.drop,
             own=tuple(number for number, write in enumerate(job.writes) if write.content is not None),
         )
         self._refuse_read_only(record)
@@ -154,6 +156,7 @@ class Journal:
                 self.checkpoint(f"removed tree {number}")
         gone = [write.path for _, write in writes if write.after is None]
         self._prune([*gone, *(tree.path for tree in record.trees if not tree.created)], record.folders)
+        self._change_folders(record)
         for number, write in writes:
             if write.after is None:
                 continue
@@ -168,6 +171,16 @@ class Journal:
                 self._guarded(tree.path, self._place, record.tree_slot(number), self._target(tree.path))
                 self.checkpoint(f"created tree {number}")
         drop_bytecode(self.root / write.path for _, write in writes)
+
+    def _change_folders(self, record: Record) -> None:
+        if not (record.drop or record.make):
+            return
+        for path in sorted(record.drop, reverse=True):
+            remove_if_empty(self.root / path)
+        self.checkpoint("dropped folders")
+        for path in sorted(record.make - record.in_new_trees()):
+            self._guarded(path, functools.partial(self._target(path).mkdir, parents=True, exist_ok=True))
+        self.checkpoint("made folders")
 
     def _displace_tree(self, slot: Path, tree: TreeWrite) -> None:
         target = self._target(tree.path)
@@ -213,7 +226,7 @@ class Journal:
     def _sync_parents(self, record: Record) -> None:
         # Not by `_target`: what was a folder may be a symlink by now, as it should.
         paths = [*(write.path for write in record.writes), *(tree.path for tree in record.trees)]
-        sync_folders({(self.root / path).parent for path in paths})
+        sync_folders({(self.root / path).parent for path in (*paths, *record.make, *record.drop)})
 
     def _settle(self, record: Record) -> Record:
         done = self.state / "operations" / record.id
@@ -330,7 +343,8 @@ class Journal:
         """The folders that the job's new files need and that are not there."""
         missing: set[str] = set()
         created = [write.path for write in job.writes if write.before is None]
-        for path in (*created, *(tree.path for tree in job.trees if tree.created)):
+        made = [f"{folder}/" for folder in job.make]
+        for path in (*created, *(tree.path for tree in job.trees if tree.created), *made):
             folder = path.rpartition("/")[0]
             # A file or symlink there is on its way out: the folder comes in its place.
             while folder and folder not in missing and not _is_folder(self.root / folder):
@@ -366,10 +380,15 @@ def read_text(path: Path) -> str | None:
         return None
 
 
+def plain_ends(text: str) -> str:
+    """``text`` as `read_text` would bring it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def has_text(path: Path, text: str | None) -> bool:
-    """Whether the file at ``path`` has this text (None: whether there is no file)."""
+    """Whether the file at ``path`` has this text, whatever its line ends (None: whether there is no file)."""
     try:
-        return read_text(path) == text
+        return read_text(path) == (None if text is None else plain_ends(text))
     except UnicodeDecodeError:
         return False
 

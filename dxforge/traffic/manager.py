@@ -34,8 +34,10 @@ from dxforge.traffic.record import Job, Record, Write
 
 if TYPE_CHECKING:
     from dxforge.config.model import Config, OnYellow, PackageSpec
+    from dxforge.store.snapshots import SnapshotStore
     from dxforge.store.tree import Entry
     from dxforge.traffic.install import Options, Plan
+    from dxforge.traffic.restore_plan import RollbackPlan, RollbackReport
     from dxforge.traffic.review import Matter, Outcome, Review
 
 T = TypeVar("T")
@@ -353,7 +355,7 @@ class TrafficManager:
         *,
         one: bool = False,
     ) -> InstallReport:
-        wanted = [self._ground.relative(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+        wanted = self._relatives(paths)
         chosen = None if hunks is None else [str(hunk) for hunk in ([hunks] if isinstance(hunks, str | int) else hunks)]
 
         def work() -> InstallReport:
@@ -430,12 +432,66 @@ class TrafficManager:
         job = undo_job(record, self.root, self._content_of(record))
         undone = journal.run(job, now=_now())
         pending: list[Change] = []
-        with contextlib.suppress(ProjectError):
+        with contextlib.suppress(DxForgeError):  # it is undone, whatever dx.toml says now
             workspace = self._ground.workspace(lock_text=job.lock_after)
             with self._ground.after_commit():
                 self._ground.keep_archives(workspace, journal, job.lock_before)
             pending = [matter.change for matter in self._ground.review(workspace).matters()]
         return InstallReport(changes=undone_changes(job), pending=pending, operation=undone.id)
+
+    async def plan_rollback(
+        self, store: SnapshotStore, snapshot: str, paths: PathLike | Collection[PathLike] = ()
+    ) -> RollbackPlan:
+        """Decide what rolling back would do; writes nothing.
+
+        Args:
+            store: the project's snapshots.
+            snapshot: as many first digits of its id as tell it from the others, or "latest".
+            paths: from the project's root (or absolute): only these files, folders, globs (none: everything).
+
+        Raises:
+            SnapshotNotFoundError: there is no such snapshot, or more than one.
+            UsageError: a path that neither the snapshot nor the project has.
+        """
+        from dxforge.traffic.restore import Restorer
+
+        wanted = self._relatives(paths)
+
+        def work(check: Callable[[], None]) -> RollbackPlan:
+            self._ground.recover()
+            return Restorer(self._ground, store).plan(snapshot, wanted, check)
+
+        return await self._ground.in_thread(work)
+
+    async def rollback(
+        self, store: SnapshotStore, snapshot: str | RollbackPlan, paths: PathLike | Collection[PathLike] = ()
+    ) -> RollbackReport:
+        """Make the project, or some paths of it, what it was in a snapshot. Takes a snapshot first; ``undo`` helps too.
+
+        What is ignored or was left out of the snapshot is not touched. Arguments are those of :meth:`plan_rollback`.
+
+        Args:
+            store: the project's snapshots.
+            snapshot: as there; or a plan, to carry out exactly that.
+            paths: as there.
+
+        Raises:
+            RollbackBlockedError: something that no snapshot holds is in the way; nothing was changed.
+            ChangedMeanwhileError: a file changed meanwhile, or since the plan was made; nothing was changed.
+            DxForgeError: those of :meth:`plan_rollback`, and others of the tree; nothing was changed.
+        """
+        from dxforge.traffic.restore import Restorer
+
+        wanted = self._relatives(paths)
+
+        def work(check: Callable[[], None]) -> RollbackReport:
+            restorer = Restorer(self._ground, store)
+            return self._ground.with_lock(lambda: restorer.run(snapshot, wanted, check, now=_now()), check=check)
+
+        return await self._ground.in_thread(work)
+
+    def _relatives(self, paths: PathLike | Collection[PathLike]) -> list[str]:
+        return [self._ground.relative(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
     def log(self) -> list[Operation]:
         """What was done to this project, newest first (the last hundred operations)."""
@@ -446,6 +502,11 @@ class TrafficManager:
 
     def _content_of(self, record: Record) -> Callable[[Entry], bytes | None]:
         def find(entry: Entry) -> bytes | None:
+            from dxforge.store.snapshots import SnapshotStore
+
+            store = SnapshotStore(self.root, events=self.events)
+            if entry.oid in store:
+                return store.content(entry.oid)
             workspace = self._ground.workspace()
             for text in (record.lock_after, record.lock_before):
                 for package in loads(text).packages.values():

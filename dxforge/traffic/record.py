@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dxforge.store.tree import Entry, Tree
@@ -52,6 +53,12 @@ class Job:
     undoes: str | None = None
     folders: frozenset[str] | None = None
     """The only folders that may go when they become empty; None: any below the packages' folder."""
+    make: frozenset[str] = frozenset()
+    """Folders to be made, empty ones too."""
+    drop: frozenset[str] = frozenset()
+    """Folders to be removed where nothing is left in them, also where nothing of this job was."""
+    permissions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """The bits of new files that not everybody may read, by path from the root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,8 @@ class Record:
     made: frozenset[str] = frozenset()
     """The folders that were not there before."""
     folders: frozenset[str] | None = None
+    make: frozenset[str] = frozenset()
+    drop: frozenset[str] = frozenset()
     own: tuple[int, ...] = ()
     """The writes whose contents no archive has; copies lie one after the other in ``own``, for undo."""
 
@@ -94,6 +103,11 @@ class Record:
                 return stream.read(sizes[-1])
         except OSError:
             return None
+
+    def in_new_trees(self) -> frozenset[str]:
+        """Those of the folders to be made that come with a created tree."""
+        trees = tuple(f"{tree.path}/" for tree in self.trees if tree.created)
+        return frozenset(folder for folder in self.make if f"{folder}/".startswith(trees)) if trees else frozenset()
 
     def tree_slot(self, number: int) -> Path:
         """The same for tree ``number``."""
@@ -120,6 +134,8 @@ def encode(record: Record) -> dict[str, Any]:
         "undoes": record.undoes,
         "made": sorted(record.made),
         "folders": None if record.folders is None else sorted(record.folders),
+        "make": sorted(record.make),
+        "drop": sorted(record.drop),
         "own": list(record.own),
         "lock_before": record.lock_before,
         "lock_after": record.lock_after,
@@ -158,6 +174,8 @@ def _decode(data: dict[str, Any], folder: Path) -> Record:
         undoes=data["undoes"],
         made=frozenset(data["made"]),
         folders=None if data["folders"] is None else frozenset(data["folders"]),
+        make=frozenset(data.get("make", ())),
+        drop=frozenset(data.get("drop", ())),
         own=tuple(int(number) for number in data["own"]),
         lock_before=data["lock_before"],
         lock_after=data["lock_after"],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dxforge.errors import ApplyError, ChangedMeanwhileError, DxForgeError
-from dxforge.files import displace, exact_tree, move_new, read_entry, safe_join
+from dxforge.files import displace, exact_tree, move_new, read_entry, remove_if_empty, safe_join
 from dxforge.store.tree import Entry
 from dxforge.traffic.record import Record, TreeWrite, Write
 
@@ -35,6 +35,10 @@ class RollBack:
             if write.after is not None:
                 self._attempt(write.path, self._unwrite, record.slot(number), write)
         self.prune(write.path for write in record.writes if write.before is None)
+        for path in sorted(record.make & record.made, reverse=True):
+            remove_if_empty(self.root / path)
+        for path in sorted(record.drop):
+            self._attempt(path, self._make, path)
         for number, tree in trees:
             if not tree.created:
                 self._attempt(tree.path, self._put_back, record.tree_slot(number), tree.path)
@@ -52,6 +56,9 @@ class RollBack:
     def _target(self, path: str) -> Path:
         # Only for what was performed: the rest may lie behind a symlink that made the operation fail.
         return safe_join(self.root, path)
+
+    def _make(self, path: str) -> None:
+        self._target(path).mkdir(parents=True, exist_ok=True)
 
     def _put_back(self, slot: Path, path: str) -> None:
         if os.path.lexists(slot):

@@ -46,9 +46,10 @@ def stage(record: Record, job: Job, *, events: EventBus, checkpoint: Callable[[s
     try:
         (record.folder / "files").mkdir(parents=True)
         streamed = _slots(record, job)
-        _make_folders(record.folder, {slot.rpartition("/")[0] for slot, _ in streamed.values()})
+        _make_folders(record.folder, {slot.rpartition("/")[0] for slot, _ in streamed.values()} | _empty(record))
         synced = _write_all(_contents(record, job, streamed), events, total=len(streamed))
         synced += _keep_own(record, job)
+        _restrict(record, job)
         checkpoint("staged")
         sync_tree(record.folder, synced)
         staged_ns = time.time_ns()
@@ -82,6 +83,30 @@ def _make_folders(top: Path, folders: set[str]) -> None:
             folder = folder.rpartition("/")[0]  # noqa: PLW2901
     for folder in sorted(wanted):
         os.mkdir(folder)
+
+
+def _empty(record: Record) -> set[str]:
+    """The folders to be made inside of created trees, which come along with those."""
+    return {
+        record.tree_slot(number).as_posix() + folder.removeprefix(tree.path)
+        for number, tree in enumerate(record.trees)
+        if tree.created
+        for folder in record.make
+        if folder.startswith(f"{tree.path}/")
+    }
+
+
+def _restrict(record: Record, job: Job) -> None:
+    """Let nobody read a copy who may not read the file."""
+    if not job.permissions:
+        return
+    slots = {write.path: record.slot(number) for number, write in enumerate(job.writes) if write.after is not None}
+    for number, tree in enumerate(job.trees):
+        if tree.created:
+            slots.update({f"{tree.path}/{path}": record.tree_slot(number) / path for path in tree.files})
+    for path, bits in job.permissions.items():
+        if path in slots:
+            os.chmod(slots[path], bits)
 
 
 def _contents(record: Record, job: Job, streamed: dict[str, tuple[str, Entry]]) -> Iterator[_Staged]:

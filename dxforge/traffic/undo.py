@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from dxforge.errors import UndoError
-from dxforge.files import exact_tree, read_entry, walk
+from dxforge.files import exact_tree, private_bits, read_entry, walk
 from dxforge.store.tree import SYMLINK, Entry, blob_oid
 from dxforge.traffic.journal import has_text
 from dxforge.traffic.light import merged_mode
@@ -37,7 +38,7 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
     writes: list[Write] = []
     trees: list[TreeWrite] = []
     blocked: list[str] = []
-    doomed = {write.path for write in record.writes if write.before is None and _is(root / write.path, write.after)}
+    doomed = _doomed(record, root)
     for number, write in enumerate(record.writes):
         planned = _reverse(record, number, write, root, content_of, doomed=doomed)
         if isinstance(planned, str):
@@ -45,7 +46,12 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
         elif planned is not None:
             writes.append(planned)
     for tree in record.trees:
-        _reverse_tree(root, tree, writes, trees, blocked)
+        if tree.created:
+            _take_tree_away(root, tree, writes, trees, blocked)
+        elif _behind(tree.path, doomed) or not os.path.lexists(root / tree.path) or tree.path in doomed:
+            trees.append(TreeWrite(path=tree.path, files=tree.files, created=True))
+        else:
+            blocked.append(tree.path)
     if blocked:
         raise UndoError(
             f"you have edited what {record.command} wrote, and the edits overlap with undoing it",
@@ -69,7 +75,36 @@ def undo_job(record: Record, root: Path, content_of: ContentOf) -> Job:
         contents=contents,
         undoes=record.id,
         folders=record.made,
+        make=record.drop,
+        drop=record.make,
+        permissions=_private(record, trees),
     )
+
+
+def _doomed(record: Record, root: Path) -> set[str]:
+    """What this undo takes away: files by path, folders with a slash at the end."""
+    doomed = {write.path for write in record.writes if write.before is None and _is(root / write.path, write.after)}
+    doomed |= {f"{folder}/" for folder in record.make}
+    for tree in record.trees:
+        if tree.created and any(f"{tree.path}/".startswith(f"{write.path}/") for write in record.writes):
+            names = (f"{tree.path}/{path}" for path in tree.files if _is(root / tree.path / path, tree.files[path]))
+            doomed.update(names)
+    return doomed
+
+
+def _private(record: Record, trees: Collection[TreeWrite]) -> dict[str, int]:
+    """The permission bits of those saved files that not everybody may read."""
+    files = {write.path: record.slot(number) for number, write in enumerate(record.writes) if write.before is not None}
+    for number, tree in enumerate(record.trees):
+        if any(known.created and known.path == tree.path for known in trees):
+            files.update({f"{tree.path}/{path}": record.tree_slot(number) / path for path in tree.files})
+    found: dict[str, int] = {}
+    for path, file in files.items():
+        with contextlib.suppress(FileNotFoundError):
+            bits = private_bits(file.lstat().st_mode)
+            if bits is not None:
+                found[path] = bits
+    return found
 
 
 def _tree_contents(slot: Path, tree: TreeWrite) -> Iterator[tuple[str, bytes]]:
@@ -84,23 +119,30 @@ def _is(target: Path, entry: Entry | None) -> bool:
     return found is not None and found[0] == entry
 
 
+def _behind(path: str, doomed: Collection[str]) -> bool:
+    """Whether a folder above ``path`` is now a file or symlink that goes, so that what is seen there is elsewhere."""
+    while path := path.rpartition("/")[0]:
+        if path in doomed:
+            return True
+    return False
+
+
 def _free(root: Path, path: str, doomed: Collection[str]) -> bool:
-    """Whether nothing is at ``path``, or only a folder of files that this undo takes away."""
+    """Whether nothing is at ``path``, or only a folder of files (or an empty one) that this undo takes away."""
     target = root / path
-    if not os.path.lexists(target):
+    if _behind(path, doomed) or not os.path.lexists(target):
         return True
     if target.is_symlink() or not target.is_dir():
         return False
     inside = [f"{path}/{name}" for name in walk(target)]
-    return bool(inside) and all(name in doomed for name in inside)
+    return (bool(inside) or f"{path}/" in doomed) and all(name in doomed for name in inside)
 
 
 def _reverse(
     record: Record, number: int, write: Write, root: Path, content_of: ContentOf, *, doomed: Collection[str]
 ) -> Write | str | None:
     """The write that takes one write back, None where nothing is to be done, or the path that blocks it."""
-    target = root / write.path
-    current = read_entry(target)
+    current = None if _behind(write.path, doomed) else read_entry(root / write.path)
     now = current[0] if current is not None else None
     if now == write.before:
         return None
@@ -132,14 +174,10 @@ def _reverse(
     return Write(path=write.path, before=now, after=entry, content=merged.content)
 
 
-def _reverse_tree(root: Path, tree: TreeWrite, writes: list[Write], trees: list[TreeWrite], blocked: list[str]) -> None:
+def _take_tree_away(
+    root: Path, tree: TreeWrite, writes: list[Write], trees: list[TreeWrite], blocked: list[str]
+) -> None:
     folder = root / tree.path
-    if not tree.created:
-        if os.path.lexists(folder):
-            blocked.append(tree.path)
-        else:
-            trees.append(TreeWrite(path=tree.path, files=tree.files, created=True))
-        return
     if not folder.is_dir():
         return
     if exact_tree(folder, tree.files):

@@ -17,6 +17,7 @@ from dxforge.config.load import (
     find_root,
     load_config,
     load_environment,
+    load_remote_environment,
     parse,
     read_text,
 )
@@ -415,3 +416,51 @@ def test_importing_it_loads_no_heavy_library() -> None:
         env={**os.environ, "PYTHONWARNINGS": ""},
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_what_the_environment_says_of_the_remote(tmp_path: Path) -> None:
+    found = load_remote_environment(
+        {
+            "R2_ACCESS_KEY_ID": " r2-id ",
+            "R2_SECRET_ACCESS_KEY": "r2-secret",
+            "AWS_ACCESS_KEY_ID": "aws-id",
+            "AWS_SECRET_ACCESS_KEY": "aws-secret",
+            "AWS_SESSION_TOKEN": "aws-token",
+            "AWS_PROFILE": "work",
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "c"),
+            "AWS_CONFIG_FILE": str(tmp_path / "f"),
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ENDPOINT_URL": "https://b.example",
+            "AWS_ENDPOINT_URL_S3": "https://a.example",
+            "AWS_CA_BUNDLE": "/ca.pem",
+            "DXFORGE_REMOTE_READ": "1",
+            "DXFORGE_REMOTE_WRITE": "no",
+        }
+    )
+    assert found.r2.id.reveal() == "r2-id"
+    assert found.r2.secret.reveal() == "r2-secret"
+    assert [part.reveal() for part in (found.aws.id, found.aws.secret, found.aws.session_token)] == [
+        "aws-id",
+        "aws-secret",
+        "aws-token",
+    ]
+    assert (found.profile, found.region, found.endpoint, found.ca_file) == (
+        "work",
+        "eu-central-1",
+        "https://a.example",
+        "/ca.pem",
+    )
+    assert (found.credentials_file, found.config_file) == (tmp_path / "c", tmp_path / "f")
+    assert (found.read, found.write) == (True, False)
+    for word in ("secret", "r2-id", "aws-id", "token'"):
+        assert word not in repr(found).replace("secret=", "").replace("Secret(", "")
+
+
+def test_an_environment_that_says_nothing_of_the_remote() -> None:
+    found = load_remote_environment({})
+    assert not found.r2.id
+    assert not found.aws.secret
+    assert (found.read, found.write, found.profile) == (None, None, "")
+    assert found.credentials_file == Path.home() / ".aws/credentials"
+    with pytest.raises(ConfigError, match="DXFORGE_REMOTE_READ"):
+        load_remote_environment({"DXFORGE_REMOTE_READ": "maybe"})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import traceback
 from pathlib import Path
 
 import pytest
 
 from dxforge.config.load import decode
-from dxforge.config.secrets import has_credentials, is_secret_key
+from dxforge.config.secrets import Secret, has_credentials, is_secret_key
 from dxforge.errors import ConfigError
 
 SECRET = "hunter2-do-not-print"
@@ -100,3 +102,21 @@ def test_packages_and_tools_may_be_called_anything(tmp_path: Path) -> None:
     )
     assert [spec.name for spec in config.packages] == ["secret", "js-token"]
     assert config.tools[0].name == "password"
+
+
+def test_a_secret_is_never_shown_nor_pickled() -> None:
+    secret = Secret(SECRET)
+    assert secret.reveal() == SECRET
+    for text in (repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", repr([secret]), "%s" % secret):
+        assert SECRET not in text
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="environment"):
+            pickle.dumps(secret, protocol)
+    assert copy.deepcopy({"a": secret})["a"] is secret is copy.copy(secret)
+
+
+def test_secrets_compare_by_their_text() -> None:
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    assert Secret("a") and not Secret()

@@ -175,3 +175,11 @@ def test_remotes_that_are_none(url: object) -> None:
     with pytest.raises(ConfigError) as caught:
         decode_remote({"url": url}, AT / "remote")
     assert caught.value.key == "remote.url"
+
+
+def test_reading_and_writing_are_separate() -> None:
+    assert decode_remote({}, AT / "remote") == RemoteConfig(read=True, write=True)
+    assert decode_remote({"write": False}, AT / "remote") == RemoteConfig(read=True, write=False)
+    assert decode_remote({"url": "s3://b", "read": False}, AT / "remote") == RemoteConfig(url="s3://b", read=False)
+    with pytest.raises(ConfigError, match=r"remote\.write: expected true or false"):
+        decode_remote({"write": "no"}, AT / "remote")

@@ -1,0 +1,1 @@
+"""Work that nobody waits for: snapshots, sync, prefetching, analysis."""
