@@ -13,6 +13,7 @@ from dxforge.remote.garbage import Stored
 from dxforge.remote.location import Location
 from dxforge.remote.model import Requests
 from dxforge.remote.policy import Breaker, RetryPolicy
+from dxforge.remote.threads import POLL_S, begin, finish
 
 T = TypeVar("T")
 _LISTED_AT_ONCE = 1000
@@ -64,16 +65,26 @@ class Session:
         retry: how often, and with which pauses.
         circuit: shared by all sessions of a remote.
         chance: numbers in [0, 1).
+        check: called several times a second while the thread that made the session waits; raises to give up.
     """
 
     def __init__(
-        self, objects: Objects, location: Location, *, retry: RetryPolicy, circuit: Circuit, chance: Callable[[], float]
+        self,
+        objects: Objects,
+        location: Location,
+        *,
+        retry: RetryPolicy,
+        circuit: Circuit,
+        chance: Callable[[], float],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.objects = objects
         self._location = location
         self._retry = retry
         self._circuit = circuit
         self._chance = chance
+        self._check = check
+        self._maker = threading.get_ident()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._counts = {"a": 0, "b": 0, "free": 0}
@@ -90,8 +101,15 @@ class Session:
 
     def pause(self, seconds: float) -> None:
         """Sleep, unless stopped."""
-        if self._stopped.wait(seconds):
+        deadline_s = time.monotonic() + seconds
+        ours = threading.get_ident() == self._maker
+        if self._stopped.is_set():
             raise StoppedError
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if ours:
+                self._check()
+            if self._stopped.wait(min(left_s, POLL_S) if ours else left_s):
+                raise StoppedError
 
     def get(self, key: str) -> tuple[memoryview, str] | None:
         """An object and its tag; None where there is none."""
@@ -146,7 +164,8 @@ class Session:
             attempt += 1
             self._count(kind, cost)
             try:
-                answer = request()
+                # In the others, who began them checks.
+                answer = finish(begin(request), self._check) if threading.get_ident() == self._maker else request()
             except StoreError as error:
                 failure = error
             else:

@@ -169,7 +169,7 @@ class Remote:
         check: Check = _go_on,
     ) -> SyncPlan:
         """What `push` with the same arguments would do; uploads nothing. The remote is asked what it has."""
-        session = self._session()
+        session = self._session(check)
         push = self._push(session, items, refs, whole=whole, check=check)
         return push.plan(self._look(session, check))
 
@@ -197,7 +197,7 @@ class Remote:
             RemoteDeniedError: ``write = false``, too.
         """
         self._refuse_writing()
-        session = self._session()
+        session = self._session(check)
         push = self._push(session, items, refs, whole=whole, check=check)
         publisher = self._publisher(session, check)
         head, published = self._publish(publisher, push.change)
@@ -223,7 +223,7 @@ class Remote:
         """Forget an owner that will not come back, with its refs and what only it holds; False: there is none."""
         self._refuse_writing()
         change = Change(owner=self.owner, forget=frozenset({owner}))
-        return self._publish(self._publisher(self._session(), check), lambda _: change)[1]
+        return self._publish(self._publisher(self._session(check), check), lambda _: change)[1]
 
     def collect(self, *, check: Check = _go_on) -> int:
         """Delete what nothing refers to and is older than the grace time; how many objects that were.
@@ -231,7 +231,7 @@ class Remote:
         `push` does this by itself now and then.
         """
         self._refuse_writing()
-        session = self._session()
+        session = self._session(check)
         return self._collect(self._publisher(session, check), self._look(session, check).head)
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -239,12 +239,12 @@ class Remote:
     def refs(self, *, check: Check = _go_on) -> tuple[Refs, ...]:
         """What all owners noted, the latest first."""
         self._refuse_reading()
-        return _refs(self._look(self._session(), check))
+        return _refs(self._look(self._session(check), check))
 
     def entries(self, kinds: Collection[str] | None = None, *, check: Check = _go_on) -> tuple[Entry, ...]:
         """What somebody holds, of these kinds (None: all)."""
         self._refuse_reading()
-        return _held(self._look(self._session(), check), kinds)
+        return _held(self._look(self._session(check), check), kinds)
 
     def pull(
         self,
@@ -267,7 +267,7 @@ class Remote:
             RemoteDeniedError: ``read = false``, too.
         """
         self._refuse_reading()
-        session = self._session()
+        session = self._session(check)
         view = self._look(session, check)
         if view.head.damaged and not view.head.manifest.generation:
             raise RemoteContentError(
@@ -302,7 +302,7 @@ class Remote:
         """`get` of several items (kind, name, sha256 or "") in as few requests as can be; those that are there."""
         if not self.options.read:
             return {}
-        session = self._session(self.options.read_retry)
+        session = self._session(_go_on, self.options.read_retry)
         try:
             view = self._recent(session)
             wanted: dict[Entry, list[tuple[str, str, str]]] = {}
@@ -452,13 +452,14 @@ class Remote:
             checkpoint=self.checkpoint,
         )
 
-    def _session(self, retry: RetryPolicy | None = None) -> Session:
+    def _session(self, check: Check, retry: RetryPolicy | None = None) -> Session:
         return Session(
             self._connect(),
             self.location,
             retry=retry or self.options.retry,
             circuit=self._circuit,
             chance=self._chance,
+            check=check,
         )
 
     def _connect(self) -> Objects:

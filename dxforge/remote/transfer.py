@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import TypeVar
 
 from dxforge.remote.session import Session
+from dxforge.remote.threads import POLL_S, begin
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_POLL_S = 0.1
-_PARTING_S = 5.0
+_PARTING_S = 1.0
 
 
 def in_parallel(
@@ -29,7 +30,7 @@ def in_parallel(
     """Run ``work`` on each job, and yield it with its result as soon as it is done, in no order.
 
     The first failure is raised. Then, and when the caller stops iterating or is interrupted, the session is stopped:
-    requests that have begun are given a few seconds to end, and end by themselves after that.
+    requests that have begun are given a moment to end, and end by themselves after that.
 
     Args:
         workers: so many at once...
@@ -42,7 +43,6 @@ def in_parallel(
     running: dict[Future[R], T] = {}
     weight = 0
     following = next(waiting, None)
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="dxforge-remote")
     try:
         while running or following is not None:
             while (
@@ -51,20 +51,16 @@ def in_parallel(
                 and (not running or weight + size_bytes(following) <= memory_bytes)
             ):
                 weight += size_bytes(following)
-                running[executor.submit(work, following)] = following
+                running[begin(partial(work, following))] = following
                 following = next(waiting, None)
             check()
-            done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
                 job = running.pop(future)
                 yield job, future.result()
                 weight -= size_bytes(job)
     except BaseException:
         session.stop()
-        for future in running:
-            future.cancel()
         with contextlib.suppress(KeyboardInterrupt):
             wait(running, timeout=_PARTING_S)
         raise
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)

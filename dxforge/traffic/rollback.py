@@ -37,14 +37,14 @@ class RollBack:
         self.prune(write.path for write in record.writes if write.before is None)
         for path in sorted(record.make & record.made, reverse=True):
             remove_if_empty(self.root / path)
-        for path in sorted(record.drop):
-            self._attempt(path, self._make, path)
         for number, tree in trees:
             if not tree.created:
                 self._attempt(tree.path, self._put_back, record.tree_slot(number), tree.path)
         for number, write in writes:
             if write.after is None:
                 self._attempt(write.path, self._put_back, record.slot(number), write.path)
+        for path in sorted(record.drop):
+            self._attempt(path, self._make, path)
         return self._problems
 
     def _attempt(self, path: str, function: Callable[..., None], *args: Any) -> None:

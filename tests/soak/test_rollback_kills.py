@@ -25,6 +25,6 @@ def test_a_share_of_the_kills(tmp_path: Path, cache_dir: Path) -> None:
 
 @pytest.mark.soak
 def test_all_the_kills(tmp_path: Path, cache_dir: Path) -> None:
-    tally = run_kills(tmp_path, every_step=1, random_kills=400, seed=2)
+    tally = run_kills(tmp_path, every_step=1, random_kills=200, seed=2)
     print(f"\nkills: {tally}")
     assert tally.killed >= 500

@@ -116,9 +116,11 @@ class ObjectServer:
             "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
             f"-s3.localSocket={self.folder / 's3.sock'}", f"-filer.localSocket={self.folder / 'filer.sock'}", *ports,
         ]  # fmt: skip
+        # Where that is possible: it must not outlive tests that are killed.
+        leash = [shutil.which("setpriv") or "", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self.folder / "weed.log").open("ab") as log:
             return subprocess.Popen(
-                command,
+                [*leash, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

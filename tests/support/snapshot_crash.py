@@ -2,7 +2,7 @@
 
 Every trial forks: the child works and dies by SIGKILL, the parent looks. The project must be wholly as before the
 rollback or wholly as after it; the store must be whole for git, every snapshot that it lists must be readable, and the
-work can simply be done again.
+work can simply be done again. Every other time the recovery is killed too, somewhere on its way.
 """
 
 from __future__ import annotations
@@ -180,26 +180,33 @@ class _Steps:
         return call
 
 
-def _trial(scene: Scene, folder: Path, tally: Tally, *, step: int | None = None, delay_s: float = 0) -> None:
-    root = _copy(scene.template, folder / "trial")
+def _killed(work: Callable[[], object], step: int | None, delay_s: float = 0) -> int:
+    """Do ``work`` in a fork that is killed at a step, or after a while; returns its exit status as wait has it."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             with _Steps(step):
-                scene.work(root)
+                work()
             code = 0
         finally:
             os._exit(code)
     if step is None:
         time.sleep(delay_s)
         os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    return os.waitpid(child, 0)[1]
+
+
+def _trial(scene: Scene, folder: Path, tally: Tally, *, step: int | None = None, delay_s: float = 0) -> None:
+    root = _copy(scene.template, folder / "trial")
+    status = _killed(lambda: scene.work(root), step, delay_s)
     if os.WIFSIGNALED(status):
         tally.killed += 1
     elif os.WEXITSTATUS(status):
         raise AssertionError(f"{scene.name} failed instead of being killed")
     where = f"{scene.name}, step {step}, after {delay_s:.3f} s"
+    if tally.killed % 2:
+        _killed(lambda: asyncio.run(TrafficManager(root).recover()), tally.killed % 50)
     asyncio.run(TrafficManager(root).recover())
     _look(scene, root, tally, where)
     _again(scene, root, where)
@@ -254,7 +261,7 @@ def run_kills(folder: Path, *, every_step: int, random_kills: int, seed: int) ->
     tally = Tally()
     for scene in scenes:
         tally.steps[scene.name] = scene.steps
-        for step in range(seed % every_step, scene.steps, every_step):
+        for step in sorted({*range(seed % every_step, scene.steps, every_step), scene.steps - 1}):
             _trial(scene, folder, tally, step=step)
     chance = random.Random(seed)
     for _ in range(random_kills):

@@ -21,9 +21,11 @@ from dxforge.files import (
     displace,
     exact_tree,
     exchange,
+    lock_is_held,
     move_new,
     place,
     prepare_state_dir,
+    private_bits,
     project_lock,
     read_entry,
     remove_if_empty,
@@ -417,3 +419,22 @@ def test_it_is_free_after_an_error(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WriteError), project_lock(tmp_path / "missing", wait_s=0, events=EventBus()):
         pytest.fail("no lock")
+
+
+def test_another_lock_of_the_same_project(tmp_path: Path) -> None:
+    with project_lock(tmp_path, wait_s=0, events=EventBus()):
+        assert lock_is_held(tmp_path)
+        with (
+            project_lock(tmp_path, wait_s=0, events=EventBus(), name="other.lock"),
+            pytest.raises(ProjectBusyError, match=f"process {os.getpid()} "),
+            project_lock(tmp_path, wait_s=0, events=EventBus(), name="other.lock"),
+        ):
+            pytest.fail("two holders")
+    assert not lock_is_held(tmp_path)
+    assert not lock_is_held(tmp_path / "none")
+
+
+def test_who_may_read_a_file() -> None:
+    every = {0o644: None, 0o755: None, 0o664: None, 0o444: None, 0o600: 0o600, 0o640: 0o640, 0o400: 0o600, 0o711: 0o711}
+    assert {bits: private_bits(stat.S_IFREG | bits) for bits in every} == every
+    assert private_bits(stat.S_IFLNK | 0o700) is None

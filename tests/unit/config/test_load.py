@@ -32,6 +32,7 @@ from dxforge.config.model import (
     PathSpec,
     PyPISpec,
     RestartConfig,
+    SnapshotLimits,
     StepConfig,
     StopConfig,
     ToolConfig,
@@ -141,6 +142,12 @@ def test_limits_and_index() -> None:
     assert config.index == IndexConfig(pypi="https://example.org/simple")
 
 
+def test_snapshots() -> None:
+    assert decoded("").snapshots == SnapshotLimits(keep=50, keep_days=30, max_file_mb=100, max_total_mb=4000)
+    text = "[snapshots]\nkeep = 1\nkeep_days = 2\nmax_file_mb = 3\nmax_total_mb = 4"
+    assert decoded(text).snapshots == SnapshotLimits(keep=1, keep_days=2, max_file_mb=3, max_total_mb=4)
+
+
 @pytest.mark.parametrize(("text", "path"), [("./vendor/py/", "vendor/py"), ("a", "a"), ("src//x", "src/x")])
 def test_packages_dir_is_tidied(text: str, path: str) -> None:
     assert decoded(f'project.packages_dir = "{text}"').packages_dir == path
@@ -170,6 +177,8 @@ def test_packages_dir_stays_inside_and_out_of_the_way(path: str) -> None:
         ("[traffic]\non_yellow = 2026-01-01", "traffic.on_yellow", "found a date or time"),
         ("[limits]\nratio = true", "limits.ratio", "expected a whole number, found true or false"),
         ("[limits]\nentries = 0", "limits.entries", "out of range"),
+        ("[snapshots]\nkeep = 0", "snapshots.keep", "out of range"),
+        ("[snapshots]\nkeep_day = 1", "snapshots.keep_day", 'The nearest known key is "keep_days"'),
         ("[limits]\ntotal_bytes = 0x" + "f" * 9000, "limits.total_bytes", "out of range"),
         ('[index]\npypi = "ftp://example.org"', "index.pypi", "Write one that starts with https://"),
         ("packages = []", "packages", "expected a table, found an array"),

@@ -64,6 +64,11 @@ class Place:
         return sorted((self.folder / "manifest").iterdir())
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
@@ -208,13 +213,13 @@ def test_an_action_whose_blob_nobody_has_stays_here(place: Place) -> None:
 LARGE = replace(OPTIONS, pack_bytes=4000, largest_pack_bytes=8000, single_put_bytes=10_000, part_bytes=1 << 20)
 
 
-@pytest.mark.parametrize("size", [7999, 9_999, 10_000, 3_000_000])
+@pytest.mark.parametrize("size", [7999, 9_999, 10_000, 300_000])
 @pytest.mark.parametrize("from_file", [True, False])
 def test_large_items(place: Place, tmp_path: Path, size: int, *, from_file: bool) -> None:
     content = os.urandom(size)
     (tmp_path / "large").write_bytes(content)
     item = Item(kind=BLOB, name="large", size_bytes=size, read=tmp_path / "large" if from_file else lambda: content)
-    options = LARGE if size < 1_000_000 else replace(LARGE, part_bytes=1000)
+    options = LARGE if size < 100_000 else replace(LARGE, part_bytes=1000)
     mine = place.machine(options=options)
     plan = mine.remote.plan([item, *blobs(3, 10)])
     report = mine.remote.push([item, *blobs(3, 10)])

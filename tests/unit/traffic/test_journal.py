@@ -622,3 +622,76 @@ def test_a_kill_between_the_two_renames_is_taken_back(tmp_path: Path) -> None:
         else:
             assert ground.tree().files == expected_after(), countdown
     assert killed_times > 5
+
+
+def folder_job() -> Job:
+    """Folders that come and go, empty and not, and a private file in each kind of place."""
+    return Job(
+        command="rollback",
+        summary="folders",
+        writes=(
+            Write(path="old/only.txt", before=entry(b"only\n"), after=None),
+            Write(path="was", before=entry(b"a file\n"), after=None),
+            Write(path="key", before=entry(b"1\n"), after=entry(b"2\n"), content=b"2\n"),
+        ),
+        trees=(TreeWrite(path="tree", files={"in/key": entry(b"3\n"), "open": entry(b"4\n")}, created=True),),
+        lock_before="before\n",
+        lock_after="before\n",
+        contents={"tree/in/key": b"3\n", "tree/open": b"4\n"}.items,
+        folders=frozenset({"old", "old/empty", "bare"}),
+        make=frozenset({"was", "was/deep", "tree", "tree/in", "tree/empty", "new"}),
+        drop=frozenset({"old", "old/empty", "bare", "full"}),
+        permissions={"key": 0o600, "tree/in/key": 0o640, "not/there": 0o600},
+    )
+
+
+def lay_folders(root: Path) -> None:
+    put(root, "old/only.txt", b"only\n")
+    put(root, "was", b"a file\n")
+    put(root, "key", b"1\n")
+    put(root, "full/own.txt", b"the user's own\n")
+    for folder in ("old/empty", "bare"):
+        (root / folder).mkdir()
+
+
+def test_folders_come_and_go(ground: Ground) -> None:
+    lay_folders(ground.root)
+    before = ground.tree()
+    ground.run(folder_job())
+    after = ground.tree()
+    assert after.folders - before.folders == {"was", "was/deep", "tree", "tree/in", "tree/empty", "new"}
+    assert before.folders - after.folders == {"old", "old/empty", "bare"}
+    assert "full/own.txt" in after.files
+    modes = {path: (ground.root / path).stat().st_mode & 0o777 for path in ("key", "tree/in/key", "tree/open")}
+    assert modes == {"key": 0o600, "tree/in/key": 0o640, "tree/open": 0o644}
+    for expected in (before, after, before):
+        ground.undo()
+        assert ground.tree() == expected
+    assert (ground.root / "key").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its victims")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_kill_among_the_folders(tmp_path: Path) -> None:
+    (tmp_path / "names").mkdir()
+    sample = Ground(tmp_path / "names")
+    lay_folders(sample.root)
+    names = names_of_checkpoints(sample, folder_job())
+    assert {"dropped folders", "made folders"} < set(names)
+    for number, name in enumerate(names):
+        root = tmp_path / str(number)
+        root.mkdir()
+        ground = Ground(root)
+        lay_folders(root)
+        before = ground.tree()
+
+        def kill(at: str, name: str = name) -> None:
+            if at == name:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        ground.journal.checkpoint = kill
+        killed(lambda ground=ground: ground.run(folder_job()))
+        ground.journal.checkpoint = lambda _: None
+        ground.journal.recover()
+        assert ground.tree() == (sample.tree() if name == "settled" else before), name
+        assert not (ground.state / "interrupted").exists(), name

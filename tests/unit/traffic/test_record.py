@@ -33,6 +33,8 @@ RECORD = Record(
     lock_before=None,
     lock_after="version = 1\n",
     undoes="000011",
+    make=frozenset({"src/x/empty", "e"}),
+    drop=frozenset({os.fsdecode(b"d/\xff")}),
 )
 TEXT = json.dumps(encode(RECORD))
 
@@ -40,6 +42,17 @@ TEXT = json.dumps(encode(RECORD))
 def test_the_round_trip(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text(TEXT)
     assert decode(tmp_path) == moved(RECORD, tmp_path)
+
+
+def test_records_of_an_older_dxforge(tmp_path: Path) -> None:
+    data = encode(RECORD)
+    del data["make"], data["drop"]
+    (tmp_path / "record.json").write_text(json.dumps(data))
+    assert (decode(tmp_path).make, decode(tmp_path).drop) == (frozenset(), frozenset())
+
+
+def test_folders_that_come_with_a_tree() -> None:
+    assert RECORD.in_new_trees() == {"src/x/empty"}
 
 
 def test_slots_are_in_its_folder() -> None:
