@@ -186,8 +186,9 @@ class ToolActions(Desk):
             errors = [error for error in done if isinstance(error, BaseException)]
             ours = tuple(error for error in errors if isinstance(error, DxForgeError))
             infos = tuple(info for info in tools.infos() if info.name in chosen)
-            if errors and (len(ours) < len(errors) or not infos):
-                raise errors[0]
+            for error in errors:
+                if not isinstance(error, DxForgeError) or not infos:
+                    raise error
             return ToolsResult(
                 command=command, tools=infos, was_up=frozenset(up), errors=ours, kept=self._keep is not None
             )
