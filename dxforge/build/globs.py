@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 NEVER = frozenset((".dx", ".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints"))
 """State that no step reads: never an input."""
-UNLESS_NAMED = frozenset(("node_modules", ".venv"))
+UNLESS_NAMED = frozenset(("node_modules", ".venv", "venv"))
 """Left out by a glob that does not spell the name."""
 
 _WILD = re.compile(r"[*?\[]")

@@ -105,7 +105,7 @@ def _check_outputs(steps: Sequence[Step], config: BuildConfig) -> None:
             (later, at), (earlier, other) = sorted([(path, index), top], key=lambda owner: owner[1], reverse=True)
             relation = "is" if later == earlier else "lies in" if inside(later, earlier) else "holds"
             raise BuildPlanError(
-                f'the output "{later}" {relation} "{earlier}", which step {other} ({steps[other].name}) writes',
+                f'the output "{later}" {relation} "{earlier}", which build.steps[{other}] ({steps[other].name}) writes',
                 where=_key(config, steps[at], "outputs"),
                 hint="Give each step outputs of its own: they are replaced as a whole",
             )

@@ -106,7 +106,7 @@ def _of_names(expected: Rows, held: Held) -> Iterator[str]:
     for table in tables.values():
         for path in table:
             if path not in expected:
-                yield f"{path} lies in the outputs, and the step did not write it"
+                yield f"{path} was not written by this step"
 
 
 def _of_contents(expected: Rows, held: Held, digests: Digests) -> Iterator[str]:

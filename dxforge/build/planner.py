@@ -230,7 +230,7 @@ class Planner:
             step = self._graph.steps[owner]
             coming = [path for other in step.after for path in self._graph.steps[other].outputs]
             if not any(Globs([[glob]]).possible(path) for path in coming):
-                notes.append(f'step {owner} ({step.name}): the input "{glob}" matches no file')
+                notes.append(f'build.steps[{owner}] ({step.name}): the input "{glob}" matches no file')
         return notes
 
     def _leading_out(self, found: Iterable[Found]) -> list[str]:

@@ -152,7 +152,7 @@ class Run:
                 return self._ran[key]
             await in_thread(lambda: self._session.work.share(first.step, verdict.step))
             state = StepState.UP_TO_DATE if first.ok else first.state
-            why = f"the same as step {first.step.index}"
+            why = f"the same as build.steps[{first.step.index}]"
             return replace(first, step=verdict.step, state=state, why=why, saved_s=first.duration_s)
 
     async def _run(self, verdict: Verdict) -> StepResult:

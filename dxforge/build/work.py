@@ -192,7 +192,7 @@ class Work:
             return []
         folders = sorted({str(file)[: -len(path) - 1] for path, file in aside.items()})
         where = ", ".join(os.path.relpath(folder, self._root) for folder in folders)
-        return [f"put aside in {where}, since the step had not written it so: {_some(list(aside))}"]
+        return [f"put aside in {where}: {_some(list(aside))} (not what the step wrote)"]
 
     @staticmethod
     def _record(

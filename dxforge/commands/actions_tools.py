@@ -179,14 +179,16 @@ class ToolActions(Desk):
                 done = await asyncio.gather(*todo, return_exceptions=True)
             except asyncio.CancelledError:
                 # In a terminal, nobody will ask for what was given up; in a notebook, it goes on with the kernel.
-                if self._keep:
-                    await asyncio.gather(*(tools.stop(name) for name in _up(tools) - up), return_exceptions=True)
+                if self._keep and command == "start":
+                    begun = _needed(tools, chosen) - up
+                    await asyncio.gather(*(tools.stop(name) for name in begun), return_exceptions=True)
                 raise
             errors = [error for error in done if isinstance(error, BaseException)]
             ours = tuple(error for error in errors if isinstance(error, DxForgeError))
             infos = tuple(info for info in tools.infos() if info.name in chosen)
-            if errors and (len(ours) < len(errors) or not infos):
-                raise errors[0]
+            for error in errors:
+                if not isinstance(error, DxForgeError) or not infos:
+                    raise error
             return ToolsResult(
                 command=command, tools=infos, was_up=frozenset(up), errors=ours, kept=self._keep is not None
             )
@@ -196,3 +198,10 @@ class ToolActions(Desk):
 
 def _up(tools: Orchestrator) -> set[str]:
     return {name for name, status in tools.statuses().items() if status.pid is not None}
+
+
+def _needed(tools: Orchestrator, names: Sequence[str]) -> set[str]:
+    """``names``, and what they depend on."""
+    from dxforge.orchestrator.graph import closure
+
+    return set(closure(names, {tool.name: tool for tool in tools.tools()}))

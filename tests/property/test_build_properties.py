@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
@@ -171,6 +171,50 @@ class Builds(RuleBasedStateMachine):
         """All content at and below a path."""
         files = [top, *top.rglob("*")] if top.exists() else []
         return "\n".join(path.read_text(errors="replace") for path in files if path.is_file())
+
+
+@st.composite
+def _reads(draw: st.DrawFn) -> tuple[list[set[int]], list[int]]:
+    """What each of some steps reads of earlier ones, and the order in which ``dx.toml`` names them."""
+    count = draw(st.integers(2, 9))
+    reads = [draw(st.sets(st.integers(0, index - 1), max_size=3)) if index else set() for index in range(count)]
+    return reads, draw(st.permutations(range(count)))
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(_reads(), st.integers(1, 4), st.data())
+def test_any_graph_is_built_in_an_order_that_fits(
+    given_graph: tuple[list[set[int]], list[int]], jobs: int, data: st.DataObject
+) -> None:
+    reads, order = given_graph
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder) / "p")
+        bench.jobs = jobs
+        bench.tools.add("join", "out=$1; shift; cat $@ > $out; echo $out >> $out")
+
+        def content(index: int) -> str:
+            return "".join([f"{index}={sources[index]} ", *(content(other) for other in sorted(reads[index]))]) + (
+                f"o{index}\n"
+            )
+
+        inputs = [(f"s{index}", *(f"o{other}" for other in sorted(reads[index]))) for index in range(len(reads))]
+        bench.steps = tuple(
+            step("join", f"o{index}", *inputs[index], inputs=inputs[index], outputs=f"o{index}") for index in order
+        )
+        sources = dict.fromkeys(range(len(reads)), "first")
+        for change in (None, data.draw(st.sampled_from(order))):
+            if change is not None:
+                sources[change] = "second"
+            for index, text in sources.items():
+                bench.write(f"s{index}", f"{index}={text} ")
+            report = bench.build()
+            assert report.ok
+            assert [bench.read(f"o{index}") for index in range(len(reads))] == [content(i) for i in range(len(reads))]
+        stale = {change}
+        while more := {index for index, before in enumerate(reads) if before & stale} - stale:
+            stale |= more
+        assert {order[one.step.index] for one in report.steps if not one.cached} == stale
 
 
 def _outputs(paths: dict[str, object]) -> dict[str, object]:

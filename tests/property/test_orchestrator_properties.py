@@ -64,6 +64,10 @@ def check(status: ToolStatus) -> None:
         assert status.pid is None
 
 
+def pids(tools: Orchestrator) -> list[int | None]:
+    return [status.pid for status in tools.statuses().values()]
+
+
 @contextlib.contextmanager
 def watched(tools: Orchestrator) -> Iterator[None]:
     """Meanwhile another thread looks at all statuses, as often as it can."""
@@ -192,6 +196,7 @@ class Tools(RuleBasedStateMachine):
         after = asyncio.run(self.sessions[which].restart(name))
         assert after.up
         assert after.pid != before
+        self.noticed()
 
     @rule(name=st.sampled_from(["db", "app"]))
     def kill(self, name: str) -> None:
@@ -199,7 +204,7 @@ class Tools(RuleBasedStateMachine):
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            until(lambda: not exists(pid))
+            self.noticed()
 
     @rule(which=st.integers(0, 1), kinds=st.lists(st.sampled_from(["ensure_running", "stop", "restart"]), max_size=12))
     def burst(self, which: int, kinds: list[str]) -> None:
@@ -212,10 +217,16 @@ class Tools(RuleBasedStateMachine):
                     assert isinstance(outcome, ToolStatus | ToolError), outcome
 
         asyncio.run(go())
+        self.noticed()
 
     @rule(which=st.integers(0, 1))
     def close(self, which: int) -> None:
         asyncio.run(self.sessions[which].close())
+
+    def noticed(self) -> None:
+        """Until no session takes a process for running that is gone: a word of its guard is on the way."""
+        for session in self.sessions:
+            until(lambda session=session: all(not pid or exists(pid) for pid in pids(session)), "an end went unseen")
 
     @invariant()
     def at_most_one_process_of_each(self) -> None:

@@ -235,7 +235,7 @@ def test_close_in_the_midst_of_everything(yard: Yard) -> None:
                     tools.ensure_running("a"),
                     tools.ensure_running("flap"),
                     tools.restart("db"),
-                    tools.execute_tool("a", ["100"]),
+                    tools.execute_tool("a", ["-c", "sleep 300"]),
                     tools.stop("a"),
                 )
             ]

@@ -108,7 +108,7 @@ def test_overlapping_outputs_are_refused(first: str, second: str, relation: str)
     with pytest.raises(BuildPlanError) as caught:
         _graph(_step("a", ("x",), (first,), ("build",)), _step("b", ("y",), (second,)))
     assert caught.value.where == "dx.toml: build.steps[1].outputs"
-    assert caught.value.what == f'the output "{second}" {relation} "{first}", which step 0 (a build) writes'
+    assert caught.value.what == f'the output "{second}" {relation} "{first}", which build.steps[0] (a build) writes'
 
 
 def test_similar_outputs_do_not_overlap() -> None:
