@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dxforge.background.handle import TaskHandle
+    from dxforge.background.tasks import BackgroundTask, TaskChanged, TaskInfo, TaskProgressed, TaskState
     from dxforge.build.model import BuildPlan, BuildReport, StepResult, StepState
     from dxforge.errors import DxForgeError
     from dxforge.forge import DxForge
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from dxforge.orchestrator.orchestrator import Orchestrator
     from dxforge.orchestrator.status import ToolChanged, ToolInfo, ToolOutput, ToolRun, ToolState, ToolStatus
     from dxforge.orchestrator.subscription import Subscription
+    from dxforge.runners import BackgroundWorker
     from dxforge.thread import ForgeThread
     from dxforge.traffic.install import Plan
     from dxforge.traffic.manager import TrafficManager
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "BackgroundTask",
+    "BackgroundWorker",
     "BuildPlan",
     "BuildReport",
     "Change",
@@ -53,6 +58,11 @@ __all__ = [
     "StepResult",
     "StepState",
     "Subscription",
+    "TaskChanged",
+    "TaskHandle",
+    "TaskInfo",
+    "TaskProgressed",
+    "TaskState",
     "ToolChanged",
     "ToolInfo",
     "ToolOutput",
@@ -67,6 +77,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "dxforge.background.handle": ("TaskHandle",),
+    "dxforge.background.tasks": ("BackgroundTask", "TaskChanged", "TaskInfo", "TaskProgressed", "TaskState"),
     "dxforge.build.model": ("BuildPlan", "BuildReport", "StepResult", "StepState"),
     "dxforge.errors": ("DxForgeError",),
     "dxforge.forge": ("DxForge",),
@@ -75,6 +87,7 @@ _HOME = {
     "dxforge.orchestrator.orchestrator": ("Orchestrator",),
     "dxforge.orchestrator.status": ("ToolChanged", "ToolInfo", "ToolOutput", "ToolRun", "ToolState", "ToolStatus"),
     "dxforge.orchestrator.subscription": ("Subscription",),
+    "dxforge.runners": ("BackgroundWorker",),
     "dxforge.thread": ("ForgeThread",),
     "dxforge.traffic.install": ("Plan",),
     "dxforge.traffic.manager": ("TrafficManager",),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,7 +16,12 @@ from dxforge.events import EventBus
 if TYPE_CHECKING:
     from dxforge.orchestrator.definition import DxToolDefinition
     from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.runners import BackgroundWorker
     from dxforge.traffic.manager import TrafficManager
+
+
+CLOSE_S = 3.0
+"""So long, closing waits for background tasks; what is not done then is done by the next session."""
 
 
 class DxForge:
@@ -24,28 +30,36 @@ class DxForge:
     Args:
         root: the project's folder.
         events: where to tell what happens; a bus of its own where None.
+        run_tasks: False: background tasks are only written down, for another process of the project to run.
 
     Attributes:
         events: what happens, for progress bars and panels to listen to.
     """
 
-    def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
+    def __init__(self, root: Path | str, *, events: EventBus | None = None, run_tasks: bool = True) -> None:
         self.root = Path(root).absolute()
         self.events = events or EventBus()
+        self._run_tasks = run_tasks
+        self._background_worker: BackgroundWorker | None = None
         self._traffic_manager: TrafficManager | None = None
         self._orchestrator: Orchestrator | None = None
         self._lock = threading.Lock()
 
     @classmethod
-    async def new(cls, root: Path | str, *, events: EventBus | None = None) -> Self:
+    async def new(cls, root: Path | str, *, events: EventBus | None = None, run_tasks: bool = True) -> Self:
         """Make and open a forge by hand; :meth:`close` it in the end."""
-        forge = cls(root, events=events)
+        forge = cls(root, events=events, run_tasks=run_tasks)
         await forge.open()
         return forge
 
     async def open(self) -> None:
-        """Take back what a killed process may have left half-done; a project that someone works on is left alone."""
+        """Take back what a killed process may have left half-done; a project that someone works on is left alone.
+
+        Background tasks that earlier sessions left waiting go on.
+        """
         await self.traffic_manager.recover()
+        if self._run_tasks and (self.root / ".dx" / "state.db").exists() and pipelines.background_is_on():
+            await self.background_worker.start()
 
     # Parts are made when they are first used, so that nobody pays for what the others import.
 
@@ -69,8 +83,21 @@ class DxForge:
                 self._orchestrator = Orchestrator(self.root, events=self.events, declared=self._declared)
             return self._orchestrator
 
+    @property
+    def background_worker(self) -> BackgroundWorker:
+        """Snapshots, sync, prefetching and analysis, beside everything else."""
+        from dxforge.runners import BackgroundWorker
+
+        with self._lock:
+            if self._background_worker is None:
+                runners = None if self._run_tasks else {}
+                self._background_worker = BackgroundWorker(self.root, runners=runners, events=self.events)
+            return self._background_worker
+
     async def close(self) -> None:
         """Let go of everything; may be called more than once.
+
+        Background tasks get three seconds to be done; the next session goes on with what is left.
 
         Tools that this forge started are stopped, unless another session uses them too, or they are to be kept. That
         takes, for each tool of a chain of dependents, at most its grace time and 10 s. Cancelling ends the wait only.
@@ -78,8 +105,15 @@ class DxForge:
         Raises:
             ToolStopError: a process of a tool is still there after it was killed.
         """
+        closing: list[Coroutine[object, object, None]] = []
+        if self._background_worker is not None:
+            closing.append(self._background_worker.close(CLOSE_S if self._run_tasks else 0.0))
         if self._orchestrator is not None:
-            await self._orchestrator.close()
+            closing.append(self._orchestrator.close())
+        # At the same time; what one of them cannot do does not keep the other from it.
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dxforge.background.tasks import BackgroundTask, CacheCurrentState, SyncToCloudflareR2
+from dxforge.errors import DxForgeError
+from dxforge.events import EventBus, Notice
 
 if TYPE_CHECKING:
     from dxforge.build.builder import Builder
     from dxforge.build.model import BuildPlan, BuildReport, PendingFile
+    from dxforge.build.through import ReadThrough
     from dxforge.build.toolbox import Execution, ToolFacts
+    from dxforge.config.model import Config, PackageSpec
     from dxforge.forge import DxForge
     from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.syncing import RemoteResults
     from dxforge.traffic.model import InstallReport
 
 Report: TypeAlias = "InstallReport | BuildReport | UnknownPipeline"
@@ -33,21 +41,46 @@ class UnknownPipeline:
         return {"ok": self.ok, "command": self.command, "notes": list(self.notes)}
 
 
-async def install(forge: DxForge) -> InstallReport:
-    """Install everything that ``dx.toml`` declares."""
-    return await forge.traffic_manager.install_all_dependencies()
+async def install(forge: DxForge, names: Collection[str] = (), **options: Any) -> InstallReport:
+    """Install what ``dx.toml`` declares, and leave a snapshot to the background.
+
+    Arguments are those of `TrafficManager.install_all_dependencies`.
+    """
+    report = await forge.traffic_manager.install_all_dependencies(names, **options)
+    enqueue(forge, CacheCurrentState())
+    return report
+
+
+async def add(forge: DxForge, *specs: PackageSpec, **options: Any) -> InstallReport:
+    """`TrafficManager.add`, and a snapshot as after :func:`install`."""
+    report = await forge.traffic_manager.add(*specs, **options)
+    enqueue(forge, CacheCurrentState())
+    return report
+
+
+async def remove(forge: DxForge, *names: str, **options: Any) -> InstallReport:
+    """`TrafficManager.remove`, and a snapshot as after :func:`install`."""
+    report = await forge.traffic_manager.remove(*names, **options)
+    enqueue(forge, CacheCurrentState())
+    return report
 
 
 async def build(
-    forge: DxForge, *, force: bool = False, allow_pending: bool = False, jobs: int | None = None
+    forge: DxForge,
+    *,
+    force: bool = False,
+    allow_pending: bool = False,
+    jobs: int | None = None,
+    sync: bool = True,
 ) -> BuildReport:
-    """Start the tools that the build needs, and run the steps whose inputs have changed.
+    """Start the tools that the build needs, run the steps whose inputs have changed, and leave the sync to the background.
 
     Args:
         forge: the project's.
         force: run every step, cached or not.
         allow_pending: go on although files that a step reads await a decision.
         jobs: steps at a time.
+        sync: whether a build that succeeded is synced to the remote.
 
     Returns:
         The report. A step that fails, and pending files that keep the build from starting, are in there, with ``ok``
@@ -60,7 +93,10 @@ async def build(
 
     builder = await asyncio.to_thread(make_builder, forge, jobs=jobs)
     pending = await asyncio.to_thread(pending_files, forge)
-    return await builder.build(force=force, allow_pending=allow_pending, pending=pending)
+    report = await builder.build(force=force, allow_pending=allow_pending, pending=pending)
+    if report.ok and sync:
+        enqueue(forge, SyncToCloudflareR2())
+    return report
 
 
 async def plan_build(forge: DxForge, *, force: bool = False) -> BuildPlan:
@@ -73,7 +109,8 @@ async def plan_build(forge: DxForge, *, force: bool = False) -> BuildPlan:
 
 def built_already(forge: DxForge, *, allow_pending: bool = False) -> BuildReport | None:
     """The report of a :func:`build` that has nothing to do; None where it has. Quicker, as it needs no event loop."""
-    return make_builder(forge).up_to_date(pending=() if allow_pending else pending_files(forge))
+    # What is to be had from the remote only is something to do.
+    return make_builder(forge, far=False).up_to_date(pending=() if allow_pending else pending_files(forge))
 
 
 PIPELINES: Mapping[str, Callable[[DxForge], Awaitable[InstallReport | BuildReport]]] = {
@@ -94,8 +131,32 @@ async def run(forge: DxForge, command: str) -> Report:
     return UnknownPipeline(command=command, notes=(note,))
 
 
-def make_builder(forge: DxForge, *, jobs: int | None = None) -> Builder:
+def enqueue(forge: DxForge, task: BackgroundTask) -> None:
+    """Leave ``task`` to the background, unless ``DXFORGE_BACKGROUND=0``. Waits for nothing, and never fails."""
+    try:
+        if background_is_on():
+            forge.background_worker.enqueue(task)
+    except DxForgeError as error:
+        forge.events.emit(Notice(text=f"{task} is not done in the background: {error}"))
+
+
+def background_is_on() -> bool:
+    """Whether dxforge may do in the background what nobody asked for; a setting that cannot be read is a yes."""
+    from dxforge.config.load import load_environment
+
+    try:
+        return load_environment().background
+    except DxForgeError:
+        return True
+
+
+def make_builder(forge: DxForge, *, jobs: int | None = None, far: bool = True) -> Builder:
     """The project's build over the project's tools.
+
+    Args:
+        forge: the project's.
+        jobs: steps at a time.
+        far: whether results may come from the remote.
 
     Raises:
         ConfigError: ``dx.toml`` cannot be read.
@@ -105,10 +166,47 @@ def make_builder(forge: DxForge, *, jobs: int | None = None) -> Builder:
     from dxforge.config.load import load_config
     from dxforge.config.model import BuildConfig
 
-    config = load_config(forge.root).build
-    if config == BuildConfig():
+    config = load_config(forge.root)
+    if config.build == BuildConfig():
         _check_default(forge.orchestrator)
-    return Builder(forge.root, config, ToolsOfForge(forge.orchestrator), forge.events, jobs=jobs)
+    cache = _cache(forge, config) if far else None
+    tools = ToolsOfForge(forge.orchestrator)
+    return Builder(forge.root, config.build, tools, forge.events, jobs=jobs, cache=cache)
+
+
+def _cache(forge: DxForge, config: Config) -> ReadThrough:
+    """The project's cache, which takes from the remote what it lacks."""
+    from dxforge.build.through import ReadThrough
+
+    return ReadThrough(forge.root / ".dx" / "build", _Results(config, forge.events))
+
+
+class _Results:
+    """`RemoteResults`, made when the first result is missing: most builds need none of what it imports."""
+
+    def __init__(self, config: Config, events: EventBus) -> None:
+        self._make = functools.partial(_remote_results, config, events)
+        self._made: RemoteResults | None = None
+
+    def record(self, key: str) -> bytes | None:
+        """See `Far.record`."""
+        return self._results.record(key)
+
+    def contents(self, digests: Mapping[str, int]) -> Mapping[str, bytes]:
+        """See `Far.contents`."""
+        return self._results.contents(digests)
+
+    @property
+    def _results(self) -> RemoteResults:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def _remote_results(config: Config, events: EventBus) -> RemoteResults:
+    from dxforge.syncing import RemoteResults
+
+    return RemoteResults(config, events)
 
 
 def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:

@@ -32,11 +32,13 @@ class ForgeThread:
     Args:
         root: the project's folder.
         events: the forge's events; a bus of its own where None.
+        run_tasks: False: background tasks are only written down, for another process of the project to run.
     """
 
-    def __init__(self, root: Path | str, *, events: EventBus | None = None) -> None:
+    def __init__(self, root: Path | str, *, events: EventBus | None = None, run_tasks: bool = True) -> None:
         self.root = Path(root).absolute()
         self._events = events
+        self._run_tasks = run_tasks
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._forge: DxForge | None = None
@@ -68,7 +70,7 @@ class ForgeThread:
         self._thread = threading.Thread(target=_serve, args=(loop,), name="dxforge", daemon=True)
         self._thread.start()
         try:
-            self._forge = self._wait(DxForge.new(self.root, events=self._events))
+            self._forge = self._wait(DxForge.new(self.root, events=self._events, run_tasks=self._run_tasks))
         except BaseException:
             self._stop_loop()
             raise
@@ -83,6 +85,11 @@ class ForgeThread:
     def orchestrator(self) -> Any:
         """The orchestrator for sync callers, likewise."""
         return _Waiting(self, self.forge.orchestrator)
+
+    @property
+    def background_worker(self) -> Any:
+        """The background worker for sync callers, likewise; ``enqueue(task).result()`` waits for one task."""
+        return _Waiting(self, self.forge.background_worker)
 
     def run(self, work: Coroutine[Any, Any, T], *, meanwhile: Callable[[], None] | None = None) -> T:
         """Run a coroutine on the forge's loop and wait for it.

@@ -252,7 +252,7 @@ class _Watcher:
         root, tools = self._forge.root, self._forge.orchestrator
 
         async def build() -> WatchFinished:
-            return WatchFinished(what=BUILD, report=await pipelines.build(self._forge))
+            return WatchFinished(what=BUILD, report=await pipelines.build(self._forge, sync=False))
 
         programs = {tools.resolve_binary(tools.get_tool(step.tool)) for step in steps}
         own = [path.relative_to(root).as_posix() for path in programs if path.is_relative_to(root)]

@@ -33,14 +33,14 @@ _PASSING = frozenset({
 def worth_retrying(error: BaseException) -> bool:
     """Whether the same task may succeed later though nobody changes anything.
 
-    An error class may say so itself by an attribute ``transient``. Otherwise: the network, a busy project, files that
+    An error class may say so itself by an attribute ``transient``, or ``temporary`` as remotes' do. Otherwise: the network, a busy project, files that
     changed meanwhile, and what the system calls passing. The cause of an error counts as the error.
     """
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
         seen.add(id(found))
-        said = getattr(found, "transient", None)
+        said = getattr(found, "transient", getattr(found, "temporary", None))
         if isinstance(said, bool):
             return said
         if isinstance(found, DownloadError | ProjectBusyError | ChangedMeanwhileError | ConnectionError | TimeoutError):

@@ -277,6 +277,8 @@ class Environment:
     offline: bool = False
     lock_wait_s: float = 30.0
     ca_file: str = ""
+    background: bool = True
+    """Whether install and build leave tasks to the background worker."""
 
     def index(self, config: Config) -> IndexConfig:
         """The addresses in force: ``[index]`` of ``dx.toml``, else the environment's, else empty."""
@@ -291,6 +293,7 @@ def load_environment(environ: Mapping[str, str] = os.environ) -> Environment:
     platformdirs, which looks at the process's own environment); ``DXFORGE_OFFLINE`` is a switch;
     ``DXFORGE_LOCK_WAIT_S`` how many seconds a run waits for another one (default 30). ``PIP_CERT``,
     ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` (the first that is set) name the certificates to trust.
+    ``DXFORGE_BACKGROUND`` is a switch, on unless set: off, nothing is done in the background that was not asked for.
 
     Raises:
         ConfigError: a switch or a number that is none; names the variable.
@@ -305,6 +308,7 @@ def load_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         offline=_switch(environ, "DXFORGE_OFFLINE"),
         lock_wait_s=_lock_wait_s(environ),
         ca_file=_first_set(environ, "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
+        background=_switch(environ, "DXFORGE_BACKGROUND", default=True),
     )
 
 
@@ -323,9 +327,11 @@ def _cache_dir(environ: Mapping[str, str]) -> Path:
     return Path(os.path.abspath(os.path.expanduser(value)))
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
+def _switch(environ: Mapping[str, str], name: str, *, default: bool = False) -> bool:
     value = environ.get(name, "").strip().lower()
-    if value in {"", "0", "false", "no", "off"}:
+    if not value:
+        return default
+    if value in {"0", "false", "no", "off"}:
         return False
     if value in {"1", "true", "yes", "on"}:
         return True

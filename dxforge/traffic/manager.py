@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dxforge.config.model import Config, OnYellow, PackageSpec
     from dxforge.store.snapshots import SnapshotStore
     from dxforge.store.tree import Entry
+    from dxforge.traffic.edits import EditedFiles
     from dxforge.traffic.install import Options, Plan
     from dxforge.traffic.restore_plan import RollbackPlan, RollbackReport
     from dxforge.traffic.review import Matter, Outcome, Review
@@ -529,6 +530,12 @@ class TrafficManager:
         workspace = self._ground.workspace()
         waiting = Counter(matter.name for matter in self._ground.review(workspace).matters())
         return [status_of(workspace, name, pending=waiting[name]) for name in sorted(workspace.lock.packages)]
+
+    def edited(self) -> Iterator[EditedFiles]:
+        """Every installed package that carries edits, with the edited files' bases and present contents."""
+        from dxforge.traffic.edits import edited_packages
+
+        return edited_packages(self._ground.workspace())
 
     def analyze_traffic_safety(self, path: PathLike, new_content: str | bytes) -> TrafficLight:
         """The light for one file, were ``new_content`` to come in.
