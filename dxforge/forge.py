@@ -86,11 +86,11 @@ class DxForge:
     @property
     def background_worker(self) -> BackgroundWorker:
         """Snapshots, sync, prefetching and analysis, beside everything else."""
-        from dxforge.runners import BackgroundWorker
+        from dxforge.runners import BackgroundWorker, runners_for
 
         with self._lock:
             if self._background_worker is None:
-                runners = None if self._run_tasks else {}
+                runners = runners_for(self.root) if self._run_tasks else {}
                 self._background_worker = BackgroundWorker(self.root, runners=runners, events=self.events)
             return self._background_worker
 
@@ -114,6 +114,13 @@ class DxForge:
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if outcome is not None:
                 raise outcome
+
+    def left_tasks(self) -> bool:
+        """Whether background tasks that could run now were left to others, when this forge was closed."""
+        worker = self._background_worker
+        return worker is not None and any(
+            info.state.value == "waiting" and not info.retry_in_s for info in worker.tasks(recent=0)
+        )
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -73,7 +73,7 @@ async def build(
     jobs: int | None = None,
     sync: bool = True,
 ) -> BuildReport:
-    """Start the tools that the build needs, run the steps whose inputs have changed, and leave the sync to the background.
+    """Start the tools that the build needs, run the steps whose inputs have changed, then sync in the background.
 
     Args:
         forge: the project's.

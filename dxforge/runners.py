@@ -102,15 +102,12 @@ def prefetch(root: Path, name: str, *, events: EventBus, check: Check) -> Prefet
     return fetching.prefetch(load_config(root), load_environment(), name, pins=pins(root), events=events, check=check)
 
 
-def analyze(
-    root: Path, *, events: EventBus, check: Check, stopping: Callable[[Callable[[], None]], object]
-) -> AnalysisReport:
+def analyze(root: Path, *, events: EventBus, check: Check) -> AnalysisReport:
     """Look through the project; as ``AnalyzeCodebasePatterns``, for who waits for it.
 
     Args:
         events: hears Progress ("analyze": files) and Notices.
         check: raises to stop.
-        stopping: is given what ends the child process at once.
     """
     from dxforge.background.analyze import analyze as look
     from dxforge.background.analyze import newer_versions
@@ -123,7 +120,6 @@ def analyze(
         events.emit(Progress(phase="analyze", item=item, done=done, total=total))
 
     with Reader() as reader:
-        stopping(reader.stop)
         return look(
             config,
             edits=edits(root, events),

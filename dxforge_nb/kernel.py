@@ -53,7 +53,14 @@ class KernelForges(Forges):
         thread = self._threads.get(root) if self._pid == os.getpid() else None
         return thread.forge if thread is not None and thread.running else super().look(root)
 
-    def run(self, root: Path, work: Callable[[DxForge], Coroutine[Any, Any, T]], live: Live) -> T:
+    def run(
+        self,
+        root: Path,
+        work: Callable[[DxForge], Coroutine[Any, Any, T]],
+        live: Live,
+        *,
+        run_tasks: bool = False,  # noqa: ARG002 - a kernel always runs them
+    ) -> T:
         """Run ``work`` on the project's forge, which stays open; an interrupt cancels just the work."""
         thread = self.thread(root)
         return waited(thread, work(thread.forge), live)

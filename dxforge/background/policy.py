@@ -33,8 +33,9 @@ _PASSING = frozenset({
 def worth_retrying(error: BaseException) -> bool:
     """Whether the same task may succeed later though nobody changes anything.
 
-    An error class may say so itself by an attribute ``transient``, or ``temporary`` as remotes' do. Otherwise: the network, a busy project, files that
-    changed meanwhile, and what the system calls passing. The cause of an error counts as the error.
+    An error class may say so itself by an attribute ``transient``, or ``temporary`` as remotes' do. Otherwise: the
+    network, a busy project, files that changed meanwhile, and what the system calls passing.
+    The cause of an error counts as the error.
     """
     seen: set[int] = set()
     found: BaseException | None = error

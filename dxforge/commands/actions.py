@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dxforge.commands.actions_history import HistoryActions
 from dxforge.commands.actions_tools import ToolActions
+from dxforge.commands.actions_work import WorkActions
 from dxforge.commands.parsing import Call
 from dxforge.commands.result import InitResult, LogResult, Result, TextResult
 from dxforge.commands.session import Desk, Session
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from dxforge.traffic.model import FileDiff, InstallReport
 
 _SHOWN_DIFFS = 50
+_RECENT_TASKS = 5
+"""So many that are done are in the status, beside those that are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +74,15 @@ class PackageActions(Desk):
             spec = _from_root(parse_requirement(requirement, name=name), manager.root, self.session.cwd)
             specs.append(_as_declared(spec, declared.get(spec.name)))
 
-        report = self._work(lambda forge: forge.traffic_manager.add(*specs, offline=offline, on_yellow=on_yellow))
+        from dxforge import pipelines
+
+        report = self._work(lambda forge: pipelines.add(forge, *specs, offline=offline, on_yellow=on_yellow))
         return self._operation("add", report)
 
     def remove(self, *, names: Sequence[str], on_yellow: Any) -> Result:
-        report = self._work(lambda forge: forge.traffic_manager.remove(*names, on_yellow=on_yellow))
+        from dxforge import pipelines
+
+        report = self._work(lambda forge: pipelines.remove(forge, *names, on_yellow=on_yellow))
         return self._operation("remove", report)
 
     def install(
@@ -88,14 +96,13 @@ class PackageActions(Desk):
         on_yellow: Any,
         strict: bool,
     ) -> Result:
+        from dxforge import pipelines
+
         async def work(forge: DxForge) -> InstallReport:
-            manager = forge.traffic_manager
+            options = {"upgrade": upgrade, "locked": locked, "offline": offline, "on_yellow": on_yellow}
             if dry_run:
-                plan = await manager.plan(names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow)
-                return plan.report()
-            return await manager.install_all_dependencies(
-                names, upgrade=upgrade, locked=locked, offline=offline, on_yellow=on_yellow
-            )
+                return (await forge.traffic_manager.plan(names, **options)).report()
+            return await pipelines.install(forge, names, **options)
 
         return self._operation("install", self._work(work), strict=strict)
 
@@ -160,6 +167,7 @@ class PackageActions(Desk):
             packages=tuple(packages),
             pending=tuple(forge.traffic_manager.pending()),
             tools=tuple(forge.orchestrator.infos()),
+            tasks=tuple(forge.background_worker.tasks(recent=_RECENT_TASKS)),
         )
 
     def doctor(self) -> Result:
@@ -210,7 +218,7 @@ class PackageActions(Desk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Command(PackageActions, ToolActions):
+class _Command(PackageActions, HistoryActions, ToolActions, WorkActions):
     """Every action."""
 
 

@@ -1,4 +1,4 @@
-"""What is under way: tools that start and stop, steps that run. Fed with events, drawn by the faces."""
+"""What is under way: tools that start and stop, steps and tasks that run. Fed with events, drawn by the faces."""
 
 from __future__ import annotations
 
@@ -6,9 +6,22 @@ import threading
 import time
 from dataclasses import dataclass
 
+from dxforge.background.tasks import TaskChanged, TaskProgress, TaskProgressed, TaskState
 from dxforge.build.events import StepFinished, StepStarted
 from dxforge.build.model import StepState
-from dxforge.commands.view import Block, Line, Span, Table, Text, duration, line, shortened, state_span, step_span
+from dxforge.commands.view import (
+    Block,
+    Line,
+    Span,
+    Table,
+    Text,
+    duration,
+    line,
+    shortened,
+    state_span,
+    step_span,
+    task_span,
+)
 from dxforge.events import Event, Progress
 from dxforge.orchestrator.status import ToolChanged, ToolState, ToolStatus
 
@@ -30,12 +43,13 @@ class Board:
         self._lock = threading.Lock()
         self._tools: dict[str, ToolStatus] = {}
         self._steps: dict[int, _Running] = {}
+        self._tasks: dict[int, tuple[str, TaskProgress]] = {}
         self._failed: list[Line] = []
         self._done = 0
         self._total: int | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take one event; those that are about neither tools nor steps are left aside."""
+        """Take one event; those that are about neither tools, steps nor tasks are left aside."""
         with self._lock:
             match event:
                 case ToolChanged():
@@ -47,6 +61,12 @@ class Board:
                     self._steps.pop(event.result.step.index, None)
                     if event.result.state is StepState.FAILED:
                         self._failed.append(line(step_span(StepState.FAILED), "  ", shortened(event.result.step.name)))
+                case TaskChanged(state=TaskState.RUNNING):
+                    self._tasks[event.id] = (str(event.task), TaskProgress())
+                case TaskChanged():
+                    self._tasks.pop(event.id, None)
+                case TaskProgressed():
+                    self._tasks[event.id] = (str(event.task), event.progress)
                 case Progress(phase="build"):
                     self._done, self._total = event.done, event.total
                 case _:
@@ -56,7 +76,7 @@ class Board:
     def empty(self) -> bool:
         """Whether there is nothing to show."""
         with self._lock:
-            return not (self._tools or self._steps or self._failed or self._total)
+            return not (self._tools or self._steps or self._tasks or self._failed or self._total)
 
     def blocks(self) -> list[Block]:
         """How things stand now."""
@@ -64,6 +84,7 @@ class Board:
         with self._lock:
             tools = sorted(self._tools.items(), key=lambda item: item[1].state in _SETTLED)
             steps = list(self._steps.values())
+            tasks = list(self._tasks.values())
             blocks: list[Block] = [Text(failed) for failed in self._failed]
             done, total = self._done, self._total
         rows = [
@@ -73,6 +94,10 @@ class Board:
             (line(Span("◐ Running", "yellow")), line(step.name), line(Span(duration(now - step.since), "dim")))
             for step in steps[:_SHOWN_STEPS]
         ]
+        rows += [
+            (line(Span("◐ Running", "yellow")), line(name), line(Span(progress_text(progress), "dim")))
+            for name, progress in tasks[:_SHOWN_STEPS]
+        ]
         if rows:
             blocks.append(Table(tuple(rows)))
         if len(steps) > _SHOWN_STEPS:
@@ -80,6 +105,15 @@ class Board:
         if total:
             blocks.append(Text(line(Span(f"{done} of {total} steps done", "dim"))))
         return blocks
+
+
+def progress_text(progress: TaskProgress) -> str:
+    """``upload: 40%``, ``read: 64 of 1000``."""
+    if not progress.total:
+        return progress.item
+    large = progress.total >= 1 << 20
+    done = f"{100 * progress.done // progress.total}%" if large else f"{progress.done} of {progress.total}"
+    return f"{progress.item}: {done}" if progress.item else done
 
 
 def line_of(event: Event) -> Line | None:
@@ -95,5 +129,7 @@ def line_of(event: Event) -> Line | None:
         case StepFinished() if event.result.state is not StepState.UP_TO_DATE:
             spent = f"  {duration(event.result.duration_s)}" if event.result.duration_s else ""
             return line(step_span(event.result.state), f"  {shortened(event.result.step.name)}", Span(spent, "dim"))
+        case TaskChanged() if event.state is not TaskState.WAITING or event.reason:
+            return line(task_span(event.state), f"  {event.task}", Span(f"  {event.reason}", "dim"))
         case _:
             return None

@@ -87,13 +87,20 @@ def _execute(call: Call) -> Result:
         verbose=options.verbose and not options.as_json,
         quiet=options.quiet,
     )
-    session = Session(cwd=cwd, program=PROGRAM, live=reporter, read_stdin=_read_stdin)
+    asking = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not options.as_json
+    session = Session(cwd=cwd, program=PROGRAM, live=reporter, read_stdin=_read_stdin, ask=_ask if asking else None)
     unsubscribe = session.forges.events.subscribe(reporter)
     try:
         return execute(call, session)
     finally:
         unsubscribe()
         reporter.close()
+
+
+def _ask(prompt: str) -> str:
+    from getpass import getpass
+
+    return getpass(prompt, sys.stderr)
 
 
 def _read_stdin() -> bytes:

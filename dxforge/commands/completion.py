@@ -96,6 +96,23 @@ def hunk_ids(context: click.Context, _parameter: click.Parameter, incomplete: st
     ]
 
 
+def snapshot_ids(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Snapshots, newest first."""
+    from click.shell_completion import CompletionItem
+
+    from dxforge.errors import DxForgeError
+    from dxforge.store.snapshots import SnapshotStore
+
+    config = _config(context)
+    if config is None:
+        return []
+    try:
+        found = SnapshotStore(config.root).list()
+    except (DxForgeError, OSError):
+        return []
+    return [CompletionItem(item.id, help=item.label) for item in found if item.id.startswith(incomplete)]
+
+
 def _spellings(path: str, root: Path) -> Iterable[str]:
     from dxforge.commands.targets import from_folder
 

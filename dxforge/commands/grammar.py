@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dxforge.commands import completion, grammar_tools
+from dxforge.commands import completion, grammar_tools, grammar_work
 from dxforge.commands.parsing import (
     Answer,
     Call,
@@ -25,9 +25,10 @@ SECTIONS = {
     "Project": ("init", "status", "doctor"),
     "Packages": ("add", "remove", "install"),
     "Decisions": ("review", "diff", "accept", "reject", "resolve"),
-    "History": ("undo", "log"),
+    "History": ("undo", "log", "snapshot", "snapshots", "rollback"),
     "Tools": ("start", "stop", "restart", "run", "logs"),
     "Build": ("build", "watch"),
+    "Background": ("sync", "prefetch", "analyze", "tasks"),
     "Help": ("help",),
 }
 _PROSE_WIDTH = 88
@@ -235,7 +236,7 @@ def log(**arguments: Any) -> Parsed:
 
 @dxforge.command()
 def status(**arguments: Any) -> Parsed:
-    """Show packages, your edits, what is pending, and tools."""
+    """Show packages, your edits, what is pending, tools, and background tasks."""
     return "status", arguments
 
 
@@ -260,7 +261,7 @@ def help_(context: click.Context, command: str | None) -> Parsed:
         return "help", {"content": found.get_help(inner)}
 
 
-for _command in grammar_tools.COMMANDS:
+for _command in (*grammar_tools.COMMANDS, *grammar_work.COMMANDS):
     dxforge.add_command(_command)
 
 

@@ -154,6 +154,5 @@ def unknown_command(name: str, known: Sequence[str], program: str) -> NoReturn:
 
     longer = [word for word in known if name and word.startswith(name)]
     nearest = longer if len(longer) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    program = program.split(" ", 1)[0]
     hint = f"Did you mean `{program} {nearest[0]}`" if nearest else f"`{program} help` lists the commands"
     raise UsageError(f"no such command '{name}'", where=program, hint=hint)

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from dxforge.background.tasks import TaskChanged, TaskProgressed
 from dxforge.build.events import StepFinished, StepOutput, StepStarted
 from dxforge.commands.board import Board, line_of
 from dxforge.commands.live import Live, Outlet
@@ -25,6 +26,10 @@ _LABELS = {
     "unpack": "Unpacking",
     "merge": "Comparing",
     "apply": "Writing",
+    "snapshot": "Saving",
+    "upload": "Uploading",
+    "fetch": "Fetching",
+    "analyze": "Reading",
 }
 
 
@@ -76,8 +81,10 @@ class Reporter(Live):
             elif isinstance(event, StepOutput):
                 if self._verbose and not self._quiet:
                     self._outlet.put("stderr", event.text)
-            elif isinstance(event, ToolChanged | StepStarted | StepFinished):
+            elif isinstance(event, ToolChanged | StepStarted | StepFinished | TaskChanged):
                 self._tell(event)
+            elif isinstance(event, TaskProgressed):
+                self._board(event)
             elif isinstance(event, Progress):
                 if event.phase == "build":
                     self._board(event)
@@ -176,5 +183,5 @@ class Reporter(Live):
 def _amount(event: Progress) -> str:
     from rich.filesize import decimal
 
-    write = decimal if event.phase == "download" else str
+    write = decimal if event.phase in {"download", "upload", "fetch"} else str
     return write(event.done) if event.total is None else f"{write(event.done)} of {write(event.total)}"

@@ -18,12 +18,14 @@ from dxforge.commands.changes import (
 )
 from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, plural
 from dxforge.commands.shown import lines_of, quoted
+from dxforge.commands.tasks import shown_in_status, task_commands, task_table
 from dxforge.commands.tools import tool_table, up_count
 from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, light_span, line
 from dxforge.orchestrator.status import ToolInfo, ToolState
 from dxforge.traffic.model import Action, Change, FileDiff, InstallReport, PackageChange, TrafficLight
 
 if TYPE_CHECKING:
+    from dxforge.background.tasks import TaskInfo
     from dxforge.errors import DxForgeError
 
 _SOURCES = {"pypi": "PyPI", "npm": "npm", "path": "path", "git": "git", "url": "url"}
@@ -224,18 +226,21 @@ class StatusResult(Result):
     packages: tuple[Mapping[str, Any], ...]
     pending: tuple[Change, ...]
     tools: tuple[ToolInfo, ...] = ()
+    tasks: tuple[TaskInfo, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "tools": [info.to_json() for info in self.tools],
-            "tasks": [],
+            "tasks": [info.to_json() for info in self.tasks],
             "packages": [dict(package) for package in self.packages],
             "pending": [review_item(change) for change in self.pending],
         }
 
     def summary(self) -> str:
         tools = f", {up_count(self.tools)}" if self.tools else ""
-        return f"status: {plural(len(self.packages), 'package')}, {len(self.pending)} pending{tools}"
+        failed = sum(info.state.value == "failed" for info in self.tasks)
+        tasks = f", {plural(failed, 'failed task')}" if failed else ""
+        return f"status: {plural(len(self.packages), 'package')}, {len(self.pending)} pending{tools}{tasks}"
 
     def view(self) -> Sequence[Block]:
         blocks: list[Block] = [Text(line("Project ", Span(self.project, "strong"))), Gap()]
@@ -245,6 +250,8 @@ class StatusResult(Result):
             if all(info.status.state is ToolState.STOPPED for info in self.tools):
                 start = (f"{self.program} start TOOL", "start a tool, and what it depends on")
                 blocks.extend((Gap(), Commands((start,))))
+        if tasks := shown_in_status(self.tasks):
+            blocks.extend((Gap(), task_table(tasks), *task_commands(tasks, self.program)))
         return blocks
 
     def _packages(self) -> list[Block]:

@@ -38,8 +38,18 @@ class Forges:
 
         return DxForge(root, events=self.events)
 
-    def run(self, root: Path, work: Callable[[DxForge], Coroutine[Any, Any, T]], live: Live) -> T:
-        """Run ``work`` to its end from sync code; an interrupt cancels it, and waits until it has stopped cleanly."""
+    def run(
+        self, root: Path, work: Callable[[DxForge], Coroutine[Any, Any, T]], live: Live, *, run_tasks: bool = False
+    ) -> T:
+        """Run ``work`` to its end from sync code; an interrupt cancels it, and waits until it has stopped cleanly.
+
+        Args:
+            root: the project's folder.
+            work: what to do with its forge.
+            live: shows what goes on.
+            run_tasks: whether the command itself is there to run background tasks. Otherwise those that it enqueues
+                are handed to a process of their own, which ends when they are done.
+        """
         from dxforge.thread import ForgeThread
 
         async def whole(forge: DxForge) -> T:
@@ -48,8 +58,12 @@ class Forges:
             finally:
                 # Tools that must end with the command may take a moment; `live` shows it.
                 await forge.close()
+                if not run_tasks and forge.left_tasks():
+                    from dxforge.commands.detached import start_worker
 
-        with ForgeThread(root, events=self.events) as thread:
+                    start_worker(root)
+
+        with ForgeThread(root, events=self.events, run_tasks=run_tasks) as thread:
             return waited(thread, whole(thread.forge), live)
 
 
@@ -70,6 +84,8 @@ class Session:
     forges: Forges = field(default_factory=Forges)
     live: Live = field(default_factory=Live)
     read_stdin: Callable[[], bytes] | None = None
+    ask: Callable[[str], str] | None = None
+    """Asks the user for a secret without showing it; None where nobody can be asked."""
     detailed: bool = False
 
 
@@ -95,6 +111,6 @@ class Desk:
         """The project's forge, for what is answered at once."""
         return self.session.forges.look(self._root())
 
-    def _work(self, work: Callable[[DxForge], Coroutine[Any, Any, T]]) -> T:
+    def _work(self, work: Callable[[DxForge], Coroutine[Any, Any, T]], *, run_tasks: bool = False) -> T:
         """The result of work on the project's forge, waited for."""
-        return self.session.forges.run(self._root(), work, self.session.live)
+        return self.session.forges.run(self._root(), work, self.session.live, run_tasks=run_tasks)

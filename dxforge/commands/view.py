@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from dxforge.background.tasks import TaskState
     from dxforge.build.model import StepState
     from dxforge.orchestrator.status import ToolState
     from dxforge.traffic.model import TrafficLight
@@ -109,6 +110,13 @@ _STEPS: dict[str, tuple[str, Style]] = {
     "failed": ("■ Failed", "red"),
     "skipped": ("○ Skipped", "dim"),
 }
+_TASKS: dict[str, tuple[str, Style]] = {
+    "waiting": ("○ Waiting", "dim"),
+    "running": ("◐ Running", "yellow"),
+    "done": ("● Done", "green"),
+    "failed": ("■ Failed", "red"),
+    "cancelled": ("○ Cancelled", "dim"),
+}
 PLAIN_SHAPES = str.maketrans({"●": "*", "▲": "!", "■": "X", "→": ">", "…": ".", "○": "o", "◐": "~", "◉": "*", "×": "x"})
 """For streams that cannot encode the shapes."""
 
@@ -129,6 +137,11 @@ def state_span(state: ToolState) -> Span:
 def step_span(state: StepState) -> Span:
     """What becomes or became of a build step, as colour, shape and words."""
     return Span(*_STEPS[state.value])
+
+
+def task_span(state: TaskState) -> Span:
+    """A background task's state as colour, shape and word."""
+    return Span(*_TASKS[state.value])
 
 
 def duration(seconds: float) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
 import importlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +15,7 @@ from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.traffic.journal import Journal, read_text
 from dxforge.traffic.lock import Lock, archives_in, loads
 from dxforge.traffic.model import Action, Change
+from dxforge.working import in_thread
 
 if TYPE_CHECKING:
     from dxforge.config.load import Environment
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from dxforge.traffic.workspace import Indexes, Workspace
 
 T = TypeVar("T")
-_WAKE_S = 0.2
 
 
 class Ground:
@@ -192,37 +189,12 @@ class Ground:
 
     async def in_thread(self, work: Callable[[Callable[[], None]], T]) -> T:
         """Run ``work`` in a thread; cancelling stops it at its next check and waits until it has stopped."""
-        stop = threading.Event()
-
-        def check() -> None:
-            if stop.is_set():
-                raise _StoppedError
-
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(None, functools.partial(_run, work, check))
-        try:
-            # In pieces: a signal that lands just before the loop goes to sleep is only seen when it wakes again.
-            while not future.done():
-                await asyncio.wait([future], timeout=_WAKE_S)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.wait([future])
-            future.exception()  # taken note of, or the loop complains about it when it is closed
-            raise
-        return future.result()
+        return await in_thread(work)
 
 
 def _pins(lock: Lock) -> dict[str, Pin]:
     """Every archive that a lock names, by sha256."""
     return {pin.sha256: pin for package in lock.packages.values() for pin in (package.pin, *package.former)}
-
-
-class _StoppedError(BaseException):
-    """The caller was cancelled; never seen outside."""
-
-
-def _run(work: Callable[[Callable[[], None]], T], check: Callable[[], None]) -> T:
-    return work(check)
 
 
 def no_project(root: Path) -> ProjectError:

@@ -24,6 +24,18 @@ _ELSEWHERE = (
 )
 
 
+@pytest.fixture(autouse=True)
+def nothing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves a snapshot or sync to a background process, unless it asks for that (`background`)."""
+    monkeypatch.setenv("DXFORGE_BACKGROUND", "0")
+
+
+@pytest.fixture
+def background(nothing_in_the_background: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As users have it: install and build leave tasks to the background."""
+    monkeypatch.delenv("DXFORGE_BACKGROUND")
+
+
 @pytest.fixture
 def cache_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty user cache, named by ``DXFORGE_CACHE_DIR`` (child processes see it too)."""
