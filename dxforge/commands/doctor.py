@@ -82,10 +82,12 @@ def examine(forge: DxForge | None) -> DoctorResult:
             checks.append(_archives(root, lock))
     if config is not None and forge is not None:
         from dxforge.commands.doctor_tools import tool_checks
+        from dxforge.commands.doctor_work import work_checks
 
         checks.append(_packages_folder(config))
         checks.append(_imports(config))
         checks.extend(tool_checks(config, forge.orchestrator))
+        checks.extend(work_checks(config, forge))
     return DoctorResult(checks=tuple(checks))
 
 

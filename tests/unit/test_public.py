@@ -18,7 +18,7 @@ HEAVY = {
 }  # fmt: skip
 CONTRACT = {
     "DxForge", "Orchestrator", "TrafficManager", "ToolStatus", "ToolState", "TrafficLight", "DxToolDefinition",
-    "DxForgeError", "ForgeThread",
+    "DxForgeError", "ForgeThread", "BackgroundWorker", "BackgroundTask",
 }  # fmt: skip
 
 
