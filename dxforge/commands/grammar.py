@@ -236,7 +236,7 @@ def log(**arguments: Any) -> Parsed:
 
 @dxforge.command()
 def status(**arguments: Any) -> Parsed:
-    """Show packages, your edits, what is pending, tools, and background tasks."""
+    """Show packages, your edits, what is pending, tools and tasks."""
     return "status", arguments
 
 

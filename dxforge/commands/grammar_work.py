@@ -91,7 +91,7 @@ def analyze(**arguments: Any) -> Parsed:
 
 @click.group(cls=Group, sections={"Commands": ("run", "retry", "cancel")}, invoke_without_command=True)
 def tasks() -> Parsed:
-    """List background tasks: what waits, runs, failed, and was done last."""
+    """List background tasks: what waits, runs, failed, is done."""
     return "tasks", {}
 
 

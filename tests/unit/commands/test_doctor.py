@@ -30,7 +30,8 @@ def test_a_fresh_project_is_sound(root: Path) -> None:
     assert result.exit_code == 0
     assert result.to_json()["ok"] is True
     assert [check.name for check in result.checks] == [
-        "python", "merging", "dx.toml", "cache", ".dx", "journal", "dx.lock", "archives", "packages", "imports", "tools"
+        "python", "merging", "dx.toml", "cache", ".dx", "journal", "dx.lock", "archives", "packages", "imports",
+        "tools", "snapshots", "tasks", "remote",
     ]  # fmt: skip
     assert not list(root.glob(".dx*"))
 

@@ -12,9 +12,9 @@ from dxforge.errors import UsageError
 
 PROMISED = (
     "init add remove install review diff accept reject resolve undo log status doctor help "
-    "start stop restart run logs watch build"
+    "start stop restart run logs watch build snapshot snapshots rollback sync prefetch analyze tasks"
 ).split()
-LATER = "snapshot snapshots rollback sync prefetch analyze".split()
+BELOW = {"snapshots_diff", "tasks_run", "tasks_retry", "tasks_cancel"}
 
 
 def test_every_promised_command_exists_and_none_is_a_stub() -> None:
@@ -23,10 +23,55 @@ def test_every_promised_command_exists_and_none_is_a_stub() -> None:
     assert all(command.help for command in dxforge.commands.values())
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_commands_of_later_do_not_exist_yet(name: str) -> None:
-    with pytest.raises(UsageError, match="no such command"):
-        parse([name])
+@pytest.mark.parametrize(
+    ("words", "action", "arguments"),
+    [
+        ("snapshot", "snapshot", {"label": ""}),
+        ("snapshot before", "snapshot", {"label": "before"}),
+        ("snapshots", "snapshots", {"limit": None}),
+        ("snapshots -n 3", "snapshots", {"limit": 3}),
+        ("snapshots diff a", "snapshots_diff", {"old": "a", "new": None, "paths": ()}),
+        ("snapshots diff a b --path x", "snapshots_diff", {"old": "a", "new": "b", "paths": ("x",)}),
+        ("rollback a x y --dry-run", "rollback", {"identity": "a", "paths": ("x", "y"), "dry_run": True}),
+        ("sync", "sync", {"dry_run": False, "pull": False, "verify": False}),
+        ("sync --pull", "sync", {"dry_run": False, "pull": True, "verify": False}),
+        ("prefetch a", "prefetch", {"name": "a"}),
+        ("analyze", "analyze", {}),
+        ("tasks", "tasks", {}),
+        ("tasks run", "tasks_run", {}),
+        ("tasks retry 3", "tasks_retry", {"number": 3}),
+        ("tasks cancel 3", "tasks_cancel", {"number": 3}),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_done_in_the_background_is_typed_so(
+    words: str, action: str, arguments: dict[str, object], as_json: bool
+) -> None:
+    call = parse([*words.split(), *(["--json"] if as_json else [])])
+    assert (call.action, call.arguments, call.options.as_json) == (action, arguments, as_json)
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ("rollback", "dxforge rollback"),
+        ("sync --pull --dry-run", "dxforge sync"),
+        ("tasks retry x", "dxforge tasks retry"),
+        ("tasks retri 1", "dxforge tasks"),
+        ("snapshots diff", "dxforge snapshots diff"),
+    ],
+)
+def test_nested_commands_say_where_they_are_wrong(words: str, where: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert caught.value.where == where
+    assert caught.value.hint
+
+
+def test_help_of_nested_commands() -> None:
+    assert "Usage: dxforge tasks retry" in parse(["tasks", "retry", "-h"]).arguments["content"]
+    for words in (["tasks", "-h"], ["help", "tasks"]):
+        assert "retry" in parse(words).arguments["content"]
 
 
 def test_install_has_the_promised_options() -> None:
@@ -149,4 +194,4 @@ def test_the_notebook_has_its_own_name_and_option() -> None:
 )
 def test_any_line_is_a_call_or_a_usage_error(words: list[str]) -> None:
     with contextlib.suppress(UsageError):
-        assert parse(words).action in {*PROMISED, "version"}
+        assert parse(words).action in {*PROMISED, *BELOW, "version"}
