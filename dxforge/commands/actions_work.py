@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dxforge.commands.result import Result
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from dxforge.config.model import Config
     from dxforge.forge import DxForge
     from dxforge.remote.credentials import Credentials
+    from dxforge.remote.location import Location
 
 _RECENT = 20
 _LOOK_S = 0.1
@@ -42,7 +45,7 @@ class WorkActions(Desk):
 
         async def work(forge: DxForge) -> Result:
             syncing = Syncing(config, events=forge.events, credentials=credentials)
-            where = syncing.remote().location.shown
+            where = _shown(syncing.remote().location, forge.root)
             if dry_run:
                 return SyncPlanResult(plan=await in_thread(lambda check: syncing.plan(check=check)), where=where)
             if pull:
@@ -150,6 +153,12 @@ class WorkActions(Desk):
             return self._work(work, run_tasks=True) if mine else TasksResult(command="run", tasks=())
 
 
+def _shown(location: Location, root: Path) -> str:
+    if location.relative and location.folder is not None:
+        return os.path.relpath(location.folder, root)
+    return location.shown
+
+
 async def _drain(worker: BackgroundWorker) -> None:
     """Wait until nothing is left that is done, or tried again, soon."""
     begun_s = time.monotonic()
@@ -161,8 +170,6 @@ async def _drain(worker: BackgroundWorker) -> None:
 
 
 def _is_due(info: TaskInfo, *, young: bool) -> bool:
-    import os
-
     from dxforge.background.identity import started
 
     match info.state.value:
