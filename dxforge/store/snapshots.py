@@ -335,8 +335,10 @@ class SnapshotStore:
             gone = expired(self._all(), self.limits, self._now())
             self._repository.point_at_newest()
             self._repository.refs.delete([SNAPSHOTS + snapshot.oid for snapshot in gone])
+            freed = 0
             remembered = self._memory.load()
-            freed = upkeep.collect(self._repository, whole=whole, check=check)
+            if gone or whole or upkeep.has_many_packs(self._repository):
+                freed = upkeep.collect(self._repository, whole=whole, check=check)
             self._memory.save(dataclasses.replace(remembered, packs=self._repository.pack_sizes()))
             return PruneReport(removed=tuple(gone), freed_bytes=freed)
 
