@@ -64,12 +64,12 @@ def kills(base: Path, orders: Orders, objects: Objects, *, count: int, seed: int
     chance = random.Random(seed)
     of = {name: replace(orders, name=name, state_dir=str(base / name)) for name in NAMES}
     owners = {name: order.remote().owner for name, order in of.items()}
-    at = dict.fromkeys(NAMES, 0)
+    at = dict.fromkeys(NAMES, -1)
     for _ in range(count):
         victim = chance.choice(NAMES)
         with (
-            pushing(replace(of["a"], first_round=at["a"])) as first,
-            pushing(replace(of["b"], first_round=at["b"])) as second,
+            pushing(replace(of["a"], first_round=at["a"] + 1)) as first,
+            pushing(replace(of["b"], first_round=at["b"] + 1)) as second,
         ):
             both = {"a": first, "b": second}
             # Where in its work it dies is up to chance, after it has begun.

@@ -164,6 +164,9 @@ def test_items_from_files(place: Place, tmp_path: Path) -> None:
 def test_an_item_that_cannot_be_is_a_mistake_of_the_caller(place: Place) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         place.machine().remote.push([Item(kind=BLOB, size_bytes=1, read=lambda: b"x")])
+    with pytest.raises(TypeError, match="JSON"):
+        place.machine().remote.push(blobs(1, 1), {"head": object()})  # type: ignore[dict-item]
+    assert not place.folder.exists()
 
 
 # ---- what changes or vanishes while it is read
