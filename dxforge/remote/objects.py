@@ -135,7 +135,7 @@ class S3Objects:
 
         return self._call(ask)
 
-    def put(self, key: str, content: bytes) -> None:
+    def put(self, key: str, content: bytes | bytearray) -> None:
         """Store an object in one request, whatever was there."""
         import obstore
 

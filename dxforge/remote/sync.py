@@ -253,6 +253,7 @@ class Remote:
         *,
         kinds: Collection[str] | None = None,
         known: Callable[[Entry], bool] = lambda _: False,
+        in_threads: bool = False,
         check: Check = _go_on,
     ) -> PullReport:
         """Read everything that somebody holds, and the refs.
@@ -262,6 +263,7 @@ class Remote:
                 until it returns. Its name is whatever the uploader called it: no path to be trusted.
             kinds: only these; None: all.
             known: what is here already, and need not be read.
+            in_threads: call ``take`` in several threads at once, which is faster where it writes files.
             check: called several times a second; raises to give up.
 
         Raises:
@@ -277,7 +279,7 @@ class Remote:
                 hint="Run `dxforge sync` on a machine that still has everything",
             )
         wanted = [entry for entry in _held(view, kinds) if not known(entry)]
-        count, size, damage = self._read_all(session, view, wanted, take, check)
+        count, size, damage = self._read_all(session, view, wanted, take, check, in_threads=in_threads)
         return PullReport(items=count, size_bytes=size, refs=_refs(view), damage=damage, requests=session.requests)
 
     def verify(self, *, check: Check = _go_on) -> PullReport:
@@ -285,7 +287,7 @@ class Remote:
 
         What is not is marked as gone for everyone, so that the next push from a machine that has it uploads it again.
         """
-        return self.pull(lambda _entry, _content: None, check=check)
+        return self.pull(lambda _entry, _content: None, in_threads=True, check=check)
 
     def get(self, kind: str, name: str, *, sha256: str = "", check: Check = _go_on) -> bytes | None:
         """One item; None where it is not there, damaged, or the remote does not answer. Raises what ``check`` does.
@@ -369,6 +371,7 @@ class Remote:
         check: Check,
         *,
         report: bool = True,
+        in_threads: bool = False,
     ) -> tuple[int, int, tuple[Damage, ...]]:
         """Fetch and hand over; the count, the bytes, and what was damaged, which is reported where it can be."""
         count = size = 0
@@ -376,13 +379,19 @@ class Remote:
         total = sum(entry.size_bytes for entry in entries)
         damaged: dict[tuple[str, str], list[Entry]] = {}
         fetched: Iterator[Fetched] = fetch(
-            entries, session=session, options=self.options, spool_dir=self._state_dir, check=check
+            entries,
+            session=session,
+            options=self.options,
+            spool_dir=self._state_dir,
+            check=check,
+            take=take if in_threads else None,
         )
         for entry, content, reason in fetched:
-            if content is None:
+            if reason:
                 damaged.setdefault((entry.pack, reason), []).append(entry)
                 continue
-            take(entry, content)
+            if content is not None:
+                take(entry, content)
             count += 1
             size += entry.size_bytes
             if report and (time.monotonic() - shown_s >= _PROGRESS_S or size == total):

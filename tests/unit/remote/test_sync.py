@@ -110,6 +110,9 @@ def test_kinds_and_what_is_known_already(place: Place) -> None:
         lambda entry, _: taken.append(entry.key), kinds={BLOB}, known=lambda entry: entry.name == a.name
     )
     assert (report.items, set(taken)) == (1, keys(b))
+    taken.clear()
+    report = you.remote.pull(lambda entry, _: taken.append(entry.key), in_threads=True)
+    assert (report.items, set(taken)) == (3, keys(a, b, action("k", a)))
     assert {entry.key for entry in you.remote.entries({BLOB})} == keys(a, b)
 
 
