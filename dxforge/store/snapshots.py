@@ -128,9 +128,17 @@ class SnapshotStore:
             WriteError: the disk is full, or otherwise refused; nothing was taken.
         """
         with self.lock(check):
-            return self._take(label, check)
+            return self._take(label, check)[0]
 
-    def _take(self, label: str, check: Check) -> Snapshot | None:
+    def take_and_look(
+        self, label: str = "", *, check: Check = _nothing
+    ) -> tuple[Snapshot | None, dict[str, Entry], Picture]:
+        """:meth:`take`, and what it saw, as :meth:`look` would have it."""
+        with self.lock(check):
+            taken, survey = self._take(label, check)
+            return taken, survey.files(), picture(survey)
+
+    def _take(self, label: str, check: Check) -> tuple[Snapshot | None, Survey]:
         remembered = self._memory.load()
         mending = upkeep.is_lacking(self._repository, remembered.packs, check)
         aside = upkeep.salvage(self._repository, check) if mending else ""
@@ -154,7 +162,7 @@ class SnapshotStore:
             self._mend(aside, check)
         if survey.unread or memory is not remembered.folders or snapshot is not newest:
             self._memory.save(Remembered(snapshot.oid, self._repository.pack_sizes(), survey.memory()))
-        return None if snapshot is newest else self.find(snapshot.oid)
+        return (None if snapshot is newest else self.find(snapshot.oid)), survey
 
     def _settled(self, memory: Memory, pack: PackWriter, check: Check) -> tuple[Survey, str]:
         """Look at the project, store what is new, build its tree; again where an install was writing meanwhile."""
