@@ -756,3 +756,34 @@ def test_a_store_that_is_no_folder(scene: Scene) -> None:
     scene.store.folder.write_text("not a repository")
     with pytest.raises(WriteError, match=r"snapshots\.git"):
         scene.store.take()
+
+
+def test_threads_of_one_process(scene: Scene) -> None:
+    """One store in several threads: each take is whole, and nothing is taken twice."""
+    for number in range(50):
+        scene.put(f"{number}.py", str(number))
+    errors: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            for number in range(3):
+                scene.put(f"{name}.txt", str(number))
+                scene.store.take(name)
+                scene.store.list()
+                scene.store.prune()
+        except BaseException as error:  # noqa: BLE001 - the test shall see it
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert scene.store.take() is None
+    trees = [snapshot.tree for snapshot in scene.store.list()]
+    assert all(one != next_one for one, next_one in itertools.pairwise(trees))
+    newest = scene.store.latest()
+    assert newest is not None
+    assert newest.files == 54
+    assert fsck(scene.store.folder) == ""
