@@ -32,8 +32,8 @@ class Progress(Event):
     """Work in progress: ``done`` of ``total`` units (None when unknown).
 
     ``phase`` is one of "resolve" (packages), "download" (bytes, ``item`` names the file), "unpack" (packages),
-    "merge" (files), "apply" (files), "build" (steps), "upload" and "fetch" (bytes to and from the remote). The last
-    event of an item has ``done == total``.
+    "merge", "apply" and "snapshot" (files), "build" (steps), "analyze" (files), "upload" and "fetch" (bytes to and from
+    the remote). The last event of an item has ``done == total``.
     """
 
     phase: str

@@ -125,12 +125,13 @@ class Keeper:
         self._mark: object = None
         self._full = False
         self._patience = trouble.Patience()
+        self._cancel_of_handles = self.cancel  # one object for all handles
 
     # -- for callers, in any thread ---------------------------------------------------------------------------------
 
     def enqueue(self, task: BackgroundTask) -> TaskHandle:
         """Take a task; returns at once."""
-        handle, news = self.book.join(task, self.cancel)
+        handle, news = self.book.join(task, self._cancel_of_handles)
         if news:
             self.inbox.put(handle)
         return handle

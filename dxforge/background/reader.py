@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from dxforge.background.reading import FileFacts, Problem, dump, read_file
+from dxforge.errors import TaskError
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
 _JOB_S = 60
@@ -62,6 +63,7 @@ class Reader:
 
         Raises:
             ReaderDiedError: it did not survive that, or it was stopped.
+            TaskError: it cannot be started.
         """
         process = self._running()
         assert process.stdin is not None  # noqa: S101 - a pipe
@@ -86,13 +88,19 @@ class Reader:
         if self._process is None:
             # -P: no module of the project's may stand in for the standard library's.
             command = [sys.executable, "-P", "-W", "ignore", "-c", _CODE, str(Path(__file__).parents[2])]
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=sys.platform != "win32",  # an interrupt in the terminal is not meant for it
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=sys.platform != "win32",  # an interrupt in the terminal is not meant for it
+                )
+            except OSError as error:
+                what = f"Python could not be started to read files: {(error.strerror or str(error)).lower()}"
+                raise TaskError(
+                    what, where=command[0], hint="See that it can be run, and that memory is left"
+                ) from error
         return self._process
 
     def stop(self) -> None:

@@ -20,8 +20,11 @@ from dxforge.remote.transfer import in_parallel
 _GAP_BYTES = 256 << 10
 
 
+Take = Callable[[Entry, memoryview], object]
+
+
 class Fetched(NamedTuple):
-    """An item and its content; None where what lies there is not it (``reason``)."""
+    """An item and its content; None where it was taken already, or where what lies there is not it (``reason``)."""
 
     entry: Entry
     content: memoryview | None
@@ -35,10 +38,12 @@ def fetch(
     options: RemoteOptions,
     spool_dir: Path,
     check: Callable[[], None],
+    take: Take | None = None,
 ) -> Iterator[Fetched]:
     """Read ``entries``; in no order. A content may be used until the next one is asked for.
 
     Args:
+        take: gets the contents instead, in the threads that read them.
         spool_dir: where an item that is too large for memory is put while it is used.
         check: called several times a second; raises to give up.
 
@@ -59,7 +64,7 @@ def fetch(
     ]
     for _, results in in_parallel(
         runs,
-        lambda run: _fetch_run(run, session),
+        lambda run: _taken(_fetch_run(run, session), take),
         session=session,
         workers=options.workers,
         size_bytes=_length,
@@ -68,7 +73,17 @@ def fetch(
     ):
         yield from results
     for (entry,) in large:
-        yield from _fetch_large(entry, session, options, spool_dir, check)
+        for fetched in _fetch_large(entry, session, options, spool_dir, check):
+            yield from _taken([fetched], take)
+
+
+def _taken(results: list[Fetched], take: Take | None) -> list[Fetched]:
+    if take is None:
+        return results
+    for fetched in results:
+        if fetched.content is not None:
+            take(fetched.entry, fetched.content)
+    return [fetched._replace(content=None) for fetched in results]
 
 
 def _length(run: Sequence[Entry]) -> int:

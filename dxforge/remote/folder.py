@@ -79,11 +79,11 @@ class FolderObjects:
                 return []
             return list(self._walk(folder))
 
-    def put(self, key: str, content: bytes) -> None:
+    def put(self, key: str, content: bytes | bytearray) -> None:
         """Store a file, whatever was there."""
         self.put_parts(key, [content], 0)
 
-    def put_parts(self, key: str, blocks: Iterable[bytes], part_bytes: int) -> None:  # noqa: ARG002 - as for S3
+    def put_parts(self, key: str, blocks: Iterable[bytes | bytearray], part_bytes: int) -> None:  # noqa: ARG002 - as for S3
         """Store a file block by block, whatever was there."""
         with _understood(), self._written(blocks) as temporary:
             target = self._target(key)
@@ -131,7 +131,7 @@ class FolderObjects:
         return target
 
     @contextlib.contextmanager
-    def _written(self, blocks: Iterable[bytes]) -> Iterator[Path]:
+    def _written(self, blocks: Iterable[bytes | bytearray]) -> Iterator[Path]:
         """``blocks`` in a temporary file, synced; what is left of it in the end is deleted."""
         self._check_parent()
         folder = self._folder / _TEMPORARY

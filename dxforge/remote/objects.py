@@ -135,7 +135,7 @@ class S3Objects:
 
         return self._call(ask)
 
-    def put(self, key: str, content: bytes) -> None:
+    def put(self, key: str, content: bytes | bytearray) -> None:
         """Store an object in one request, whatever was there."""
         import obstore
 
@@ -201,12 +201,21 @@ class S3Objects:
             raise
 
     def _call(self, ask: Callable[[], T]) -> T:
-        from obstore.exceptions import BaseError
+        from obstore import exceptions
 
         try:
             return ask()
-        except (BaseError, OSError, ValueError) as error:
+        except (exceptions.BaseError, OSError, ValueError) as error:
             failure = understand(str(error), redact=self._redact)
+            if failure.trouble is Trouble.OTHER:
+                # Its texts may change; its types are promised.
+                for kind, trouble in (
+                    (FileNotFoundError, Trouble.ABSENT),
+                    (exceptions.UnauthenticatedError, Trouble.CREDENTIALS),
+                    (exceptions.PermissionDeniedError, Trouble.DENIED),
+                ):
+                    if isinstance(error, kind):
+                        failure = StoreError(trouble, failure.detail)
         # Outside of the `except`: what obstore raised repeats what the server sent, and is not to be in a traceback.
         raise failure
 

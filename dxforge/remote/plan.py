@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dxforge.remote.model import BLOB, JSON, Entry, Item, Key, Manifest, Owner, Pack, RemoteOptions
+from dxforge.remote.model import BLOB, JSON, Entry, Item, Manifest, Owner, Pack, RemoteOptions
 from dxforge.remote.packs import bits, chosen
 
 Indexes = Mapping[str, tuple[Entry, ...]]
@@ -26,19 +26,33 @@ class Catalogue:
         bad: further entries not to use, as bits by pack.
     """
 
-    def __init__(self, packs: Iterable[Pack], indexes: Indexes, bad: Mapping[str, int] | None = None) -> None:
-        self._by_key: dict[Key, Entry] = {}
-        self._by_name: dict[tuple[str, str], Entry] = {}
+    def __init__(
+        self, packs: Iterable[Pack] = (), indexes: Indexes | None = None, bad: Mapping[str, int] | None = None
+    ):
+        self._by_key: dict[tuple[str, ...], Entry] = {}
+        self._by_name: dict[tuple[str, ...], Entry] = {}
         for pack in packs:
             gone = pack.gone | (bad or {}).get(pack.id, 0)
-            entries = indexes.get(pack.id, ())
-            for entry in chosen(pack.all & ~gone, entries) if gone else entries:
-                self._by_key.setdefault(entry.key, entry)
-                self._by_name.setdefault((entry.kind, entry.name), entry)
+            entries = (indexes or {}).get(pack.id, ())
+            self._add(chosen(pack.all & ~gone, entries) if gone else entries)
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        # Plain slices: as named tuples, these keys took most of the time of a push that changes nothing.
+        for entry in entries:
+            self._by_key.setdefault(entry[:3], entry)
+            self._by_name.setdefault(entry[:2], entry)
+
+    def extended(self, added: Iterable[Packed]) -> Catalogue:
+        """This one, with packs that are in no manifest yet."""
+        catalogue = Catalogue()
+        catalogue._by_key, catalogue._by_name = self._by_key.copy(), self._by_name.copy()
+        for packed in added:
+            catalogue._add(packed.entries)
+        return catalogue
 
     def find(self, kind: str, name: str, sha256: str = "") -> Entry | None:
         """The item of that name, with that content where ``sha256`` is given."""
-        return self._by_key.get(Key(kind, name, sha256)) if sha256 else self._by_name.get((kind, name))
+        return self._by_key.get((kind, name, sha256)) if sha256 else self._by_name.get((kind, name))
 
     def item(self, item: Item) -> Entry | None:
         """What `find` says of an item."""
@@ -113,6 +127,7 @@ def advance(
     nonce: str,
     options: RemoteOptions,
     force: bool = False,
+    catalogue: Catalogue | None = None,
 ) -> Manifest | None:
     """The manifest ``generation``: ``head`` with ``change``; None where nothing would be different.
 
@@ -121,18 +136,23 @@ def advance(
         now_s: the time, in seconds since 1970.
         nonce: tells this manifest from another of the same generation.
         force: make one even so.
+        catalogue: of ``head`` without what ``change`` says is gone, where there is one at hand.
     """
     packs = [_damaged(pack, change.gone) for pack in head.packs]
     owners = {owner.id: _without_damage(owner, packs) for owner in head.owners if owner.id not in change.forget}
     known = dict(indexes)
     packs, owners = _rewritten(packs, owners, change.rewrite, known)
-    catalogue = Catalogue(packs, known)
-    for packed in change.added:
-        # What another has published in the meantime need not be there twice.
-        if packed.pack.id not in known and any(catalogue.find(*entry.key) is None for entry in packed.entries):
-            packs.append(packed.pack)
-            known[packed.pack.id] = packed.entries
-    catalogue = Catalogue(packs, known)
+    if catalogue is None or change.rewrite.victims:
+        catalogue = Catalogue(packs, known)
+    # What another has published in the meantime need not be there twice.
+    added = [
+        packed
+        for packed in change.added
+        if packed.pack.id not in known and any(catalogue.find(*entry[:3]) is None for entry in packed.entries)
+    ]
+    if added:
+        packs += [packed.pack for packed in added]
+        catalogue = catalogue.extended(added)
     before = head.owner(change.owner) or Owner(id=change.owner)
     ours = owners.get(change.owner, Owner(id=change.owner))
     if change.items or change.whole or change.refs:
@@ -232,12 +252,11 @@ def _holds(change: Change, catalogue: Catalogue, packs: Mapping[str, Pack]) -> d
     positions: dict[str, set[int]] = defaultdict(set)
     for item in change.items:
         entry = catalogue.item(item)
-        if entry is None:
+        needed = [catalogue.find(BLOB, sha256, sha256) for sha256 in item.needs] if item.needs else []
+        if entry is None or None in needed:
             continue
-        needed = [catalogue.find(BLOB, sha256, sha256) for sha256 in item.needs]
-        if None in needed:
-            continue
-        for found in (entry, *needed):
+        positions[entry.pack].add(entry.position)
+        for found in needed:
             if found is not None:
                 positions[found.pack].add(found.position)
     return {pack_id: bits(places, packs[pack_id].entries) for pack_id, places in positions.items()}

@@ -43,8 +43,11 @@ class Publisher:
     check: Callable[[], None]
     checkpoint: Callable[[str], None]
 
-    def publish(self, change: Callable[[View], Change]) -> tuple[Head, bool]:
+    def publish(self, change: Callable[[View], Change | None]) -> tuple[Head, bool]:
         """Make ``change`` to the newest manifest; it is called again for each one that another publishes first.
+
+        Args:
+            change: what to change; None for nothing.
 
         Returns:
             The newest manifest then, and whether it is ours; it is not where nothing would have been different.
@@ -59,6 +62,8 @@ class Publisher:
             view = self.look()
             looked_s = time.time()
             wanted = change(view)
+            if wanted is None:
+                return view.head, False
             if not 0 <= time.time() - looked_s < _FRESH_S:
                 # It took long, or this machine slept: others may have gone on, and deleted what we go by.
                 continue

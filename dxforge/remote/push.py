@@ -98,10 +98,9 @@ class Push:
             self._resume(view)
         self._refresh_added()
         catalogue = self._catalogue(view)
-        self._leave_out_lacking(catalogue)
-        absent = missing(self._wanted(), catalogue)
+        absent = self._absent(catalogue)
         groups = tuple(arrange(absent, lambda item: item.size_bytes, self.options))
-        publishes = bool(groups) or self._next(view, catalogue) is not None
+        publishes = bool(groups) or self._changes(view, catalogue)
         if not publishes or self.rewrite.victims:
             return Draft(groups=groups, publishes=publishes)
         victims = frozenset(choose_rewrite(view.head.manifest, view.indexes, self.options))
@@ -111,30 +110,43 @@ class Push:
         return tuple(item for item in self.items if item not in self.left_out) if self.left_out else self.items
 
     def _catalogue(self, view: View) -> Catalogue:
-        if not self.added and not self.gone:
-            return view.catalogue
-        packs = [*view.head.manifest.packs, *(packed.pack for packed in self.added)]
-        indexes = {**view.indexes, **{packed.pack.id: packed.entries for packed in self.added}}
-        return Catalogue(packs, indexes, _either(view.bad, self.gone))
+        if self.gone:
+            packs, bad = view.head.manifest.packs, _either(view.bad, self.gone)
+            return Catalogue(packs, view.indexes, bad).extended(self._uploaded())
+        return view.catalogue.extended(self.added) if self.added else view.catalogue
 
-    def _leave_out_lacking(self, catalogue: Catalogue) -> None:
-        coming = frozenset(item.sha256 or item.name for item in missing(self._wanted(), catalogue) if item.kind == BLOB)
+    def _uploaded(self) -> list[Packed]:
+        return [*self.added, *self.rewrite.packs]
+
+    def _absent(self, catalogue: Catalogue) -> tuple[Item, ...]:
+        """What is to be uploaded; items that would lack what they need are left out."""
+        absent = missing(self._wanted(), catalogue)
+        coming = frozenset(item.sha256 or item.name for item in absent if item.kind == BLOB)
+        count = len(self.left_out)
         for item in self._wanted():
             lack = lacking(item, catalogue, coming) if item.needs else None
             if lack is not None:
                 reason = f"it needs {lack}, which is not there"
                 self.left_out[item] = LeftOut(kind=item.kind, name=item.name or item.sha256, reason=reason)
+        return absent if len(self.left_out) == count else missing(self._wanted(), catalogue)
 
-    def _next(self, view: View, catalogue: Catalogue) -> object:
-        return advance(
-            view.head.manifest,
-            view.head.generation + 1,
-            view.indexes,
-            self._change(view, catalogue),
-            now_s=int(self.now_s()),
-            nonce="",
-            options=self.options,
-            force=view.head.damaged,
+    def _changes(self, view: View, catalogue: Catalogue) -> bool:
+        """Whether the next manifest would be another, given that nothing is missing."""
+        head = view.head
+        change = self._change(view, self._wanted())
+        plain = None if self.gone or self.added else catalogue
+        return head.damaged or (
+            advance(
+                head.manifest,
+                head.generation + 1,
+                view.indexes,
+                change,
+                now_s=int(self.now_s()),
+                nonce="",
+                options=self.options,
+                catalogue=plain,
+            )
+            is not None
         )
 
     def _moved(self, view: View, catalogue: Catalogue, victims: frozenset[str]) -> tuple[Entry, ...]:
@@ -181,29 +193,27 @@ class Push:
 
     # -- doing ------------------------------------------------------------------------------------------------------
 
-    def change(self, view: View) -> Change:
-        """Upload what is missing, and say what the next manifest should be.
+    def change(self, view: View) -> Change | None:
+        """Upload what is missing, and say what the next manifest should be; None: it need not be another.
 
         Raises:
             RemoteError: a request failed for good; what is uploaded is remembered.
         """
         draft = self._draft(view)
+        if not draft.publishes:
+            return None
         if draft.victims:
             self._rewrite(draft)
         # More than once only where an item was left out, and where the rewrite found something damaged.
-        while True:
-            catalogue = self._catalogue(view)
-            self._leave_out_lacking(catalogue)
-            absent = missing(self._wanted(), catalogue)
-            if not absent:
-                return self._change(view, catalogue)
+        while absent := self._absent(self._catalogue(view)):
             self._upload(arrange(absent, lambda item: item.size_bytes, self.options))
+        return self._change(view, self._wanted())
 
-    def _change(self, view: View, catalogue: Catalogue) -> Change:
+    def _change(self, view: View, items: tuple[Item, ...]) -> Change:
         return Change(
             owner=self.owner,
             label=self.label,
-            items=tuple(item for item in self._wanted() if catalogue.item(item) is not None),
+            items=items,
             whole=self.whole and not self.left_out,
             refs={} if self.left_out else self.refs,
             added=tuple(self.added),

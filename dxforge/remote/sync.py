@@ -7,6 +7,7 @@ there, whenever and wherever anyone is killed, and nobody's work is lost.
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import threading
@@ -252,15 +253,17 @@ class Remote:
         *,
         kinds: Collection[str] | None = None,
         known: Callable[[Entry], bool] = lambda _: False,
+        in_threads: bool = False,
         check: Check = _go_on,
     ) -> PullReport:
         """Read everything that somebody holds, and the refs.
 
         Args:
             take: gets each item, in no order, with its content, which is what was uploaded (sha256) and may be used
-                until it returns.
+                until it returns. Its name is whatever the uploader called it: no path to be trusted.
             kinds: only these; None: all.
             known: what is here already, and need not be read.
+            in_threads: call ``take`` in several threads at once, which is faster where it writes files.
             check: called several times a second; raises to give up.
 
         Raises:
@@ -276,7 +279,7 @@ class Remote:
                 hint="Run `dxforge sync` on a machine that still has everything",
             )
         wanted = [entry for entry in _held(view, kinds) if not known(entry)]
-        count, size, damage = self._read_all(session, view, wanted, take, check)
+        count, size, damage = self._read_all(session, view, wanted, take, check, in_threads=in_threads)
         return PullReport(items=count, size_bytes=size, refs=_refs(view), damage=damage, requests=session.requests)
 
     def verify(self, *, check: Check = _go_on) -> PullReport:
@@ -284,27 +287,29 @@ class Remote:
 
         What is not is marked as gone for everyone, so that the next push from a machine that has it uploads it again.
         """
-        return self.pull(lambda _entry, _content: None, check=check)
+        return self.pull(lambda _entry, _content: None, in_threads=True, check=check)
 
-    def get(self, kind: str, name: str, *, sha256: str = "") -> bytes | None:
-        """One item; None where it is not there, damaged, or the remote does not answer. Raises nothing.
+    def get(self, kind: str, name: str, *, sha256: str = "", check: Check = _go_on) -> bytes | None:
+        """One item; None where it is not there, damaged, or the remote does not answer. Raises what ``check`` does.
 
         For the build's cache: asks the remote for news at most every ``refresh_s``, does not wait long, and not
         again soon where it did not answer.
         """
-        return self.get_many([(kind, name, sha256)]).get((kind, name, sha256))
+        return self.get_many([(kind, name, sha256)], check=check).get((kind, name, sha256))
 
-    def get_blob(self, sha256: str) -> bytes | None:
+    def get_blob(self, sha256: str, *, check: Check = _go_on) -> bytes | None:
         """`get` of a blob."""
-        return self.get(BLOB, sha256, sha256=sha256)
+        return self.get(BLOB, sha256, sha256=sha256, check=check)
 
-    def get_many(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], bytes]:
+    def get_many(
+        self, keys: Iterable[tuple[str, str, str]], *, check: Check = _go_on
+    ) -> dict[tuple[str, str, str], bytes]:
         """`get` of several items (kind, name, sha256 or "") in as few requests as can be; those that are there."""
         if not self.options.read:
             return {}
-        session = self._session(_go_on, self.options.read_retry)
+        session = self._session(check, self.options.read_retry)
         try:
-            view = self._recent(session)
+            view = self._recent(session, check)
             wanted: dict[Entry, list[tuple[str, str, str]]] = {}
             for key in keys:
                 entry = view.catalogue.find(*key)
@@ -315,7 +320,7 @@ class Remote:
             def take(entry: Entry, content: memoryview) -> None:
                 found.update(dict.fromkeys(wanted[entry], bytes(content)))
 
-            self._read_all(session, view, wanted, take, _go_on, report=False)
+            self._read_all(session, view, wanted, take, check, report=False)
         except RemoteError as error:
             if not self._told:
                 self._told = True
@@ -338,6 +343,7 @@ class Remote:
         everything = tuple(items)
         for item in everything:
             check_item(item)
+        json.dumps(refs)  # what is no JSON raises before anything is uploaded
         return Push(
             session=session,
             state=self._state,
@@ -365,6 +371,7 @@ class Remote:
         check: Check,
         *,
         report: bool = True,
+        in_threads: bool = False,
     ) -> tuple[int, int, tuple[Damage, ...]]:
         """Fetch and hand over; the count, the bytes, and what was damaged, which is reported where it can be."""
         count = size = 0
@@ -372,13 +379,19 @@ class Remote:
         total = sum(entry.size_bytes for entry in entries)
         damaged: dict[tuple[str, str], list[Entry]] = {}
         fetched: Iterator[Fetched] = fetch(
-            entries, session=session, options=self.options, spool_dir=self._state_dir, check=check
+            entries,
+            session=session,
+            options=self.options,
+            spool_dir=self._state_dir,
+            check=check,
+            take=take if in_threads else None,
         )
         for entry, content, reason in fetched:
-            if content is None:
+            if reason:
                 damaged.setdefault((entry.pack, reason), []).append(entry)
                 continue
-            take(entry, content)
+            if content is not None:
+                take(entry, content)
             count += 1
             size += entry.size_bytes
             if report and (time.monotonic() - shown_s >= _PROGRESS_S or size == total):
@@ -414,7 +427,7 @@ class Remote:
         except RemoteDeniedError:
             return  # we may only read
 
-    def _publish(self, publisher: Publisher, change: Callable[[View], Change]) -> tuple[Head, bool]:
+    def _publish(self, publisher: Publisher, change: Callable[[View], Change | None]) -> tuple[Head, bool]:
         head, published = publisher.publish(change)
         if published:
             with self._lock:
@@ -433,11 +446,11 @@ class Remote:
             self._looked_s = time.monotonic()
             return self._view
 
-    def _recent(self, session: Session) -> View:
+    def _recent(self, session: Session, check: Check) -> View:
         with self._lock:
             if self._view is not None and time.monotonic() - self._looked_s < self.options.refresh_s:
                 return self._view
-            return self._look(session, _go_on)
+            return self._look(session, check)
 
     def _publisher(self, session: Session, check: Check) -> Publisher:
         return Publisher(

@@ -79,20 +79,25 @@ class Uploader:
         if len(items) == 1 and items[0].size_bytes >= self.options.single_put_bytes:
             return self._large(items[0])
         contents: list[Content] = []
-        blocks: list[bytes] = []
         left_out: list[tuple[Item, LeftOut]] = []
-        for item in items:
-            try:
-                block = self._read(item)
-                contents.append(_content(item, hashlib.sha256(block).hexdigest(), len(block)))
-            except Exception as error:  # noqa: BLE001 - whatever a reader raises is about that item only
-                left_out.append((item, _left_out(item, error)))
-            else:
-                blocks.append(block)
+        # Read into place: putting the pieces together would take all of it twice.
+        body = bytearray(sum(item.size_bytes for item in items))
+        end = 0
+        with memoryview(body) as view:
+            for item in items:
+                try:
+                    with view[end : end + item.size_bytes] as place:
+                        self._read_into(item, place)
+                        contents.append(_content(item, hashlib.sha256(place).hexdigest()))
+                except Exception as error:  # noqa: BLE001 - whatever a reader raises is about that item only
+                    left_out.append((item, _left_out(item, error)))
+                else:
+                    end += item.size_bytes
         if not contents:
             return Uploaded(packed=None, left_out=tuple(left_out))
         pack, index = make_pack(contents, self._made())
-        self.session.put(pack_key(pack.id), b"".join((*blocks, index)))
+        body[end:] = index
+        self.session.put(pack_key(pack.id), body)
         return self._done(pack, index, tuple(left_out))
 
     def _large(self, item: Item) -> Uploaded:
@@ -100,7 +105,7 @@ class Uploader:
             sha256 = item.sha256 or _digest(self._blocks(item, _BLOCK))
         except Exception as error:  # noqa: BLE001 - as above
             return Uploaded(packed=None, left_out=((item, _left_out(item, error)),))
-        pack, index = make_pack([_content(item, sha256, item.size_bytes)], self._made())
+        pack, index = make_pack([_content(item, sha256)], self._made())
         part_bytes = part_size(pack.size_bytes, self.options)
         faults: list[Exception] = []
 
@@ -137,16 +142,29 @@ class Uploader:
     def _made(self) -> tuple[int, float]:
         return int(self.now_s() * 1e9), self.chance()
 
-    def _read(self, item: Item) -> bytes:
+    def _read_into(self, item: Item, place: memoryview) -> None:
+        """Fill ``place`` with the content, which must be exactly as long."""
         if isinstance(item.read, Path):
-            return item.read.read_bytes()
+            with item.read.open("rb", buffering=0) as stream:
+                done = 0
+                while count := stream.readinto(place[done:]):
+                    done += count
+                if done < len(place) or stream.read(1):
+                    raise _ChangedError
+            return
+        content = self._called(item.read)
+        if len(content) != len(place):
+            raise _ChangedError
+        place[:] = content
+
+    def _called(self, read: Callable[[], bytes]) -> bytes:
         with self._reading:
-            return item.read()
+            return read()
 
     def _blocks(self, item: Item, block_bytes: int) -> Iterator[bytes]:
         """The content of exactly the size that was promised, in blocks of which all but the last are as long."""
         if not isinstance(item.read, Path):
-            content = self._read(item)
+            content = self._called(item.read)
             if len(content) != item.size_bytes:
                 raise _ChangedError
             for start in range(0, len(content), block_bytes):
@@ -170,10 +188,10 @@ def part_size(size_bytes: int, options: RemoteOptions) -> int:
     return max(options.part_bytes, -(-needed // _BLOCK) * _BLOCK)
 
 
-def _content(item: Item, sha256: str, size_bytes: int) -> Content:
-    if (item.sha256 and sha256 != item.sha256) or size_bytes != item.size_bytes:
+def _content(item: Item, sha256: str) -> Content:
+    if item.sha256 and sha256 != item.sha256:
         raise _ChangedError
-    return item.kind, item.name or sha256, sha256, size_bytes
+    return item.kind, item.name or sha256, sha256, item.size_bytes
 
 
 def _left_out(item: Item, error: Exception) -> LeftOut:

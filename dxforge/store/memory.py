@@ -48,7 +48,8 @@ class MemoryFile:
         if memory == self.load():
             return
         with contextlib.suppress(OSError, WriteError):
-            atomic_write(self._path, json.dumps(_encode_all(memory), separators=(",", ":")).encode())
+            content = json.dumps(_encode_all(memory), separators=(",", ":")).encode()
+            atomic_write(self._path, content, temporary=self._path.with_suffix(".tmp"))
             self._known = (self._path.stat().st_mtime_ns, memory)
 
 

@@ -109,7 +109,7 @@ def decode_message(message: bytes, *, oid: str, tree: str) -> Snapshot:
             changed_meanwhile=tuple(map(str, data["changed_meanwhile"])),
             empty_folders=tuple(map(str, data["empty_folders"])),
             hidden_folders=tuple(map(str, data["hidden_folders"])),
-            permissions=MappingProxyType({str(path): int(bits) for path, bits in data["permissions"].items()}),
+            permissions=MappingProxyType({str(path): int(bits) & 0o777 for path, bits in data["permissions"].items()}),
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -42,6 +42,7 @@ def parse_tree(data: bytes) -> list[TreeItem]:
         ValueError: it is no tree, or has a mode or a name that a snapshot cannot have.
     """
     items: list[TreeItem] = []
+    names: set[bytes] = set()
     position = 0
     while position < len(data):
         space = data.index(b" ", position)
@@ -51,6 +52,9 @@ def parse_tree(data: bytes) -> list[TreeItem]:
             raise ValueError(f"an entry of mode {mode:o}")
         if not name or b"/" in name or name in {b".", b".."} or reserved(name):
             raise ValueError(f"an entry named {name!r}")
+        if name in names:
+            raise ValueError(f"two entries named {name!r}")
+        names.add(name)
         items.append((name, mode, oid.hex()))
         position = end + 21
     return items

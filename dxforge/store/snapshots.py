@@ -128,9 +128,17 @@ class SnapshotStore:
             WriteError: the disk is full, or otherwise refused; nothing was taken.
         """
         with self.lock(check):
-            return self._take(label, check)
+            return self._take(label, check)[0]
 
-    def _take(self, label: str, check: Check) -> Snapshot | None:
+    def take_and_look(
+        self, label: str = "", *, check: Check = _nothing
+    ) -> tuple[Snapshot | None, dict[str, Entry], Picture]:
+        """:meth:`take`, and what it saw, as :meth:`look` would have it."""
+        with self.lock(check):
+            taken, survey = self._take(label, check)
+            return taken, survey.files(), picture(survey)
+
+    def _take(self, label: str, check: Check) -> tuple[Snapshot | None, Survey]:
         remembered = self._memory.load()
         mending = upkeep.is_lacking(self._repository, remembered.packs, check)
         aside = upkeep.salvage(self._repository, check) if mending else ""
@@ -154,7 +162,7 @@ class SnapshotStore:
             self._mend(aside, check)
         if survey.unread or memory is not remembered.folders or snapshot is not newest:
             self._memory.save(Remembered(snapshot.oid, self._repository.pack_sizes(), survey.memory()))
-        return None if snapshot is newest else self.find(snapshot.oid)
+        return (None if snapshot is newest else self.find(snapshot.oid)), survey
 
     def _settled(self, memory: Memory, pack: PackWriter, check: Check) -> tuple[Survey, str]:
         """Look at the project, store what is new, build its tree; again where an install was writing meanwhile."""
@@ -335,8 +343,10 @@ class SnapshotStore:
             gone = expired(self._all(), self.limits, self._now())
             self._repository.point_at_newest()
             self._repository.refs.delete([SNAPSHOTS + snapshot.oid for snapshot in gone])
+            freed = 0
             remembered = self._memory.load()
-            freed = upkeep.collect(self._repository, whole=whole, check=check)
+            if gone or whole or upkeep.has_many_packs(self._repository):
+                freed = upkeep.collect(self._repository, whole=whole, check=check)
             self._memory.save(dataclasses.replace(remembered, packs=self._repository.pack_sizes()))
             return PruneReport(removed=tuple(gone), freed_bytes=freed)
 

@@ -195,7 +195,7 @@ class _Walker:
             row.skipped = True
             return False
         if reserved(name):
-            self._survey.leave_out(path, name + (b"/" if folder else b""), 0, "git has no such name")
+            self._survey.leave_out(path, name + (b"/" if folder else b""), 0, "its name is git's own or dxforge's")
             return False
         return True
 

@@ -29,6 +29,11 @@ _LOST = "its content was damaged in the store"
 Check = Callable[[], None]
 
 
+def has_many_packs(repository: Repository) -> bool:
+    """Whether the store would be faster with fewer packs."""
+    return len(packs(repository.packs)) > _MANY_PACKS
+
+
 def collect(repository: Repository, *, whole: bool, check: Check) -> int:
     """Take away what no reference needs, and join small packs into one where they have become many.
 

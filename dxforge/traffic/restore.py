@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from dxforge.errors import ChangedMeanwhileError, DxForgeError
+from dxforge.store.model import Picture, Snapshot
 from dxforge.store.snapshots import SnapshotStore
+from dxforge.store.tree import Entry
 from dxforge.traffic.model import Change
 from dxforge.traffic.record import Record
 from dxforge.traffic.restore_plan import RollbackPlan, RollbackReport, plan_rollback
@@ -34,6 +36,11 @@ class Restorer:
         """Decide; see ``restore_plan.plan_rollback``."""
         snapshot = self._store.find(identity)
         files, picture = self._store.look(check)
+        return self._plan(snapshot, paths, files, picture)
+
+    def _plan(
+        self, snapshot: Snapshot, paths: Collection[str], files: Mapping[str, Entry], picture: Picture
+    ) -> RollbackPlan:
         lock_text = self._ground.lock_text()
         return plan_rollback(self._store, snapshot, paths, files=files, picture=picture, lock_text=lock_text)
 
@@ -53,8 +60,9 @@ class Restorer:
             given = wanted if isinstance(wanted, RollbackPlan) else None
             paths = paths if given is None else given.paths
             snapshot = self._store.find(wanted.snapshot.oid if isinstance(wanted, RollbackPlan) else wanted)
-            self._store.take(f"before the rollback to {snapshot.id}", check=check)
-            plan = self.plan(snapshot.oid, paths, check)
+            label = f"before the rollback to {snapshot.id}"
+            _, files, picture = self._store.take_and_look(label, check=check)
+            plan = self._plan(self._store.find(snapshot.oid), paths, files, picture)
             if given is not None and _essence(given) != _essence(plan):
                 raise ChangedMeanwhileError(
                     "it changed after the plan was made", where=str(self._ground.root), hint="Run the command again"

@@ -199,6 +199,7 @@ class _Planner:
         picture: Picture,
     ) -> None:
         self._store = store
+        self._root = os.fspath(store.root)
         self._snapshot = snapshot
         self._now = files
         self._picture = picture
@@ -223,7 +224,7 @@ class _Planner:
         for path, side in then.files.items():
             if path != LOCK and self._selected(path):
                 changes += self._restored(path, *side)
-        make = frozenset(path for path in then.folders if self._selected(path) and self._makes(path))
+        make = frozenset(path for path in then.folders if self._selected(path) and not self._stands(path))
         lock = self._lock(lock_text)
         changes += lock[1]
         return RollbackPlan(
@@ -267,11 +268,10 @@ class _Planner:
         """What is at a path where the project has no file that a snapshot would hold."""
         if not self._stands(path.rpartition("/")[0]):
             return None
-        target = self._store.root / path
-        try:
-            mode = target.lstat().st_mode
-        except FileNotFoundError:
+        mode = _mode(f"{self._root}/{path}")
+        if mode is None:
             return None
+        target = self._store.root / path
         if stat.S_ISDIR(mode):
             self._check_inside(path, target)
             return None
@@ -282,16 +282,15 @@ class _Planner:
         return found[0]
 
     def _stands(self, folder: str) -> bool:
-        """Whether a folder may be looked into: not where it, or one above, is now a file or symlink."""
+        """Whether a folder is there and stays; a file or symlink in its place must be one that goes."""
         if not folder:
             return True
         if folder not in self._standing_folders:
             stands = self._stands(folder.rpartition("/")[0]) and folder not in self._deleted
-            target = self._store.root / folder
-            if stands and os.path.lexists(target) and (target.is_symlink() or not target.is_dir()):
+            mode = _mode(f"{self._root}/{folder}") if stands else None
+            if mode is not None and not stat.S_ISDIR(mode):
                 self._blocked[folder] = "a file is where a folder must be"
-                stands = False
-            self._standing_folders[folder] = stands
+            self._standing_folders[folder] = mode is not None and stat.S_ISDIR(mode)
         return self._standing_folders[folder]
 
     def _check_inside(self, path: str, folder: Path) -> None:
@@ -304,10 +303,6 @@ class _Planner:
             inside = Path(where).relative_to(self._store.root).as_posix()
             if inside not in self._drop:
                 self._blocked[inside] = f"it is a folder where the file {path} must be"
-
-    def _makes(self, path: str) -> bool:
-        """Whether a folder has to be made."""
-        return not self._stands(path) or not (self._store.root / path).is_dir()
 
     def _lock(self, lock_text: str | None) -> tuple[str | None, list[FileChange]]:
         """The text of ``dx.lock`` as it will be, and its change."""
@@ -334,3 +329,11 @@ class _Planner:
                 where=LOCK,
                 hint="Roll back the other paths by name",
             ) from error
+
+
+def _mode(path: str) -> int | None:
+    """The mode of what is at a path, None where there is nothing."""
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -120,7 +120,7 @@ def test_what_was_written_just_now_may_be_written_again_unseen(root: Path) -> No
     assert look(root).read == look(root).read > 0
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1}', b"\xff"])
+@pytest.mark.parametrize("damage", [b"{", b"[]", b"\xff"])
 def test_a_damaged_memory_costs_only_time(root: Path, calm: None, damage: bytes) -> None:
     first = look(root)
     (root / ".dx" / FILE_NAME).write_bytes(damage)

@@ -15,6 +15,7 @@ import pytest
 
 from dxforge.background.reader import Reader, ReaderDiedError
 from dxforge.background.reading import Place, load
+from dxforge.errors import TaskError
 
 
 def write(folder: Path, **files: str) -> list[str]:
@@ -101,3 +102,10 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
+
+
+def test_where_python_cannot_be_started_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with Reader() as reader, pytest.raises(TaskError, match="could not be started") as caught:
+        reader.call("read", [], [])
+    assert caught.value.where == "/no/such/python" and caught.value.hint

@@ -562,7 +562,11 @@ def test_two_workers_share_the_work_and_run_nothing_twice(tmp_path: Path, record
     close(two)
 
 
-def test_a_handle_follows_a_task_that_another_worker_runs(tmp_path: Path, recorder: Recorder) -> None:
+def test_a_handle_follows_a_task_that_another_worker_runs(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_IDLE_S", "_POLL_S"):
+        monkeypatch.setattr(f"dxforge.background.keeper.{name}", 0.1)
     writer = BackgroundWorker(tmp_path)  # no runner at all
     handle = writer.enqueue(PrefetchPackage("a"))
     assert writer.flush(LONG_S)

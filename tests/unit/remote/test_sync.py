@@ -110,6 +110,9 @@ def test_kinds_and_what_is_known_already(place: Place) -> None:
         lambda entry, _: taken.append(entry.key), kinds={BLOB}, known=lambda entry: entry.name == a.name
     )
     assert (report.items, set(taken)) == (1, keys(b))
+    taken.clear()
+    report = you.remote.pull(lambda entry, _: taken.append(entry.key), in_threads=True)
+    assert (report.items, set(taken)) == (3, keys(a, b, action("k", a)))
     assert {entry.key for entry in you.remote.entries({BLOB})} == keys(a, b)
 
 
@@ -164,6 +167,9 @@ def test_items_from_files(place: Place, tmp_path: Path) -> None:
 def test_an_item_that_cannot_be_is_a_mistake_of_the_caller(place: Place) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         place.machine().remote.push([Item(kind=BLOB, size_bytes=1, read=lambda: b"x")])
+    with pytest.raises(TypeError, match="JSON"):
+        place.machine().remote.push(blobs(1, 1), {"head": object()})  # type: ignore[dict-item]
+    assert not place.folder.exists()
 
 
 # ---- what changes or vanishes while it is read
