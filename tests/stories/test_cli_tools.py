@@ -91,7 +91,7 @@ def test_a_tool_that_will_not_start_shows_its_last_words(project: ToolProject) -
         "bad",
         "/bin/sh",
         "-c",
-        "echo starting; echo 'no \033[31mconfig\033[0m' >&2; exit 3",
+        "echo starting; echo 'no \033[31mconfig\033[0m'; exit 3",
         restart={"policy": "never"},
     )
     project.tool("good", "/bin/sh", "-c", "sleep 300")
