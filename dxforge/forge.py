@@ -15,6 +15,7 @@ from dxforge.events import EventBus
 if TYPE_CHECKING:
     from dxforge.orchestrator.definition import DxToolDefinition
     from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.orchestrator.registry import Registry
     from dxforge.traffic.manager import TrafficManager
 
 
@@ -33,6 +34,7 @@ class DxForge:
         self.root = Path(root).absolute()
         self.events = events or EventBus()
         self._traffic_manager: TrafficManager | None = None
+        self._tool_registry: Registry | None = None
         self._orchestrator: Orchestrator | None = None
         self._lock = threading.Lock()
 
@@ -60,13 +62,24 @@ class DxForge:
             return self._traffic_manager
 
     @property
+    def tool_registry(self) -> Registry:
+        """What tools there are: all that it takes to look one up, without what it takes to run it."""
+        from dxforge.orchestrator.registry import Registry
+
+        with self._lock:
+            if self._tool_registry is None:
+                self._tool_registry = Registry(self.root, self._declared)
+            return self._tool_registry
+
+    @property
     def orchestrator(self) -> Orchestrator:
         """The project's tools, those of ``dx.toml`` and those registered."""
         from dxforge.orchestrator.orchestrator import Orchestrator
 
+        registry = self.tool_registry
         with self._lock:
             if self._orchestrator is None:
-                self._orchestrator = Orchestrator(self.root, events=self.events, declared=self._declared)
+                self._orchestrator = Orchestrator(self.root, events=self.events, registry=registry)
             return self._orchestrator
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dxforge.build.model import BuildPlan, BuildReport, PendingFile
     from dxforge.build.toolbox import Execution, ToolFacts
     from dxforge.forge import DxForge
-    from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.orchestrator.registry import Registry
     from dxforge.traffic.model import InstallReport
 
 Report: TypeAlias = "InstallReport | BuildReport | UnknownPipeline"
@@ -107,8 +107,8 @@ def make_builder(forge: DxForge, *, jobs: int | None = None) -> Builder:
 
     config = load_config(forge.root).build
     if config == BuildConfig():
-        _check_default(forge.orchestrator)
-    return Builder(forge.root, config, ToolsOfForge(forge.orchestrator), forge.events, jobs=jobs)
+        _check_default(forge.tool_registry)
+    return Builder(forge.root, config, ToolsOfForge(forge), forge.events, jobs=jobs)
 
 
 def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:
@@ -124,10 +124,13 @@ def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:
 
 
 class ToolsOfForge:
-    """The orchestrator, as a build sees it (`dxforge.build.toolbox.Toolbox`)."""
+    """The project's tools, as a build sees them (`dxforge.build.toolbox.Toolbox`).
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
-        self._orchestrator = orchestrator
+    The orchestrator is asked for only where something is to run: a build with nothing to do does not pay for it.
+    """
+
+    def __init__(self, forge: DxForge) -> None:
+        self._forge = forge
 
     def definition(self, name: str) -> ToolFacts:
         """What of a tool has a say in what a step makes.
@@ -137,11 +140,12 @@ class ToolsOfForge:
         """
         from dxforge.build.toolbox import ToolFacts
 
-        tool = self._orchestrator.get_tool(name)
-        environment = self._orchestrator.environment(tool)
+        registry = self._forge.tool_registry
+        tool = registry.get(name)
+        environment = registry.environment(tool)
         return ToolFacts(
             name=name,
-            binary=self._orchestrator.resolve_binary(tool),
+            binary=registry.binary(tool),
             environment={key: environment[key] for key in (*tool.pass_env, *tool.env) if key in environment},
             # Not the arguments, probe and so on: they are the long-running form's.
             definition={"binary_path": tool.binary_path, "dependencies": list(tool.dependencies)},
@@ -156,7 +160,7 @@ class ToolsOfForge:
         Raises:
             ToolError: one does not get ready.
         """
-        await self._orchestrator.ensure_all(names)
+        await self._forge.orchestrator.ensure_all(names)
 
     async def execute(self, name: str, args: Sequence[str], *, on_output: Callable[[str, str], None]) -> Execution:
         """Run a tool's program to its end.
@@ -166,7 +170,7 @@ class ToolsOfForge:
         """
         from dxforge.build.toolbox import Execution
 
-        run = await self._orchestrator.execute_tool(name, args, on_output=on_output)
+        run = await self._forge.orchestrator.execute_tool(name, args, on_output=on_output)
         return Execution(
             exit_code=run.exit_code,
             stdout=run.stdout,
@@ -177,11 +181,11 @@ class ToolsOfForge:
         )
 
 
-def _check_default(orchestrator: Orchestrator) -> None:
+def _check_default(registry: Registry) -> None:
     from dxforge.build.graph import DEFAULT
     from dxforge.errors import BuildPlanError
 
-    known = {tool.name for tool in orchestrator.tools()}
+    known = set(registry.all())
     missing = [name for name in (*DEFAULT.needs, *(step.tool for step in DEFAULT.steps)) if name not in known]
     if missing:
         what = f"{missing[0]} is" if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]} are"

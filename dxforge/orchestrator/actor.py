@@ -58,6 +58,7 @@ class Actor:
         self._keep: bool | None = None
         self._others = False
         self._stuck = False
+        self._runs_on = False
         self._living: asyncio.Task[None] | None = None
         self._fresh = False
         self._poke = asyncio.Event()
@@ -168,7 +169,7 @@ class Actor:
                 self._down.settle(ToolStatus(ToolState.STOPPED))
                 if self._wish is Wish.UP:
                     self._begin_life()
-                elif not self._stuck:
+                elif not self._stuck and not self._runs_on:
                     self._set(ToolStatus(ToolState.STOPPED))
             if self._wish is Wish.LEFT:
                 return
@@ -200,7 +201,8 @@ class Actor:
             await asyncio.wait([self._living])
         process = life.process
         if process is not None and self._wish is Wish.LEFT:
-            await process.leave()
+            # What goes on without us has not stopped, so nothing is told.
+            self._runs_on = await process.leave()
         elif process is not None:
             self._keep_on(process)
             await process.stop()

@@ -17,7 +17,7 @@ from dxforge.config.packages import name_fault
 from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import EventBus
 from dxforge.files import prepare_state_dir
-from dxforge.orchestrator import execution, graph, info, lookup
+from dxforge.orchestrator import execution, graph, info
 from dxforge.orchestrator.definition import DxToolDefinition
 from dxforge.orchestrator.life import Common
 from dxforge.orchestrator.logs import tail as log_tail
@@ -51,6 +51,7 @@ class Orchestrator:
         events: where ``ToolChanged`` and ``ToolOutput`` are told, on the supervising thread: listeners must not block.
         declared: gives the tools of ``dx.toml``; asked again when the file has changed. They are checked when they are
             used, and a change takes effect at the tool's next start.
+        registry: where the definitions are, shared with others; one of its own, over ``declared``, where None.
         pace: times that ``dx.toml`` does not set.
     """
 
@@ -60,12 +61,13 @@ class Orchestrator:
         *,
         events: EventBus | None = None,
         declared: Callable[[], Sequence[DxToolDefinition]] | None = None,
+        registry: Registry | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.root = Path(root).absolute()
         self._events = events
         self._pace = pace or Pace()
-        self._registry = Registry(self.root, declared)
+        self._registry = registry or Registry(self.root, declared)
         self._folder = self.root / ".dx" / "tools"
         self._session: Session | None = None
         self._lock = threading.Lock()
@@ -102,11 +104,11 @@ class Orchestrator:
         Raises:
             ToolDefinitionError: not there, with the list of where it was looked for; or not executable.
         """
-        return lookup.find_binary(definition, self.root, os.environ)
+        return self._registry.binary(definition)
 
     def environment(self, definition: DxToolDefinition) -> dict[str, str]:
         """The tool's whole environment: what is declared, PATH (the project's programs first), HOME, the platform's."""
-        return lookup.make_environment(definition, self.root, os.environ)
+        return self._registry.environment(definition)
 
     # ---------------------------------------------------------------------------------------------------- status
     def status(self, name: str) -> ToolStatus:

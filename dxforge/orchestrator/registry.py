@@ -76,6 +76,14 @@ class Registry:
         """The names that stand in ``dx.toml``, as it was last read."""
         return frozenset(self._declared)
 
+    def binary(self, definition: DxToolDefinition) -> Path:
+        """As ``Orchestrator.resolve_binary``."""
+        return lookup.find_binary(definition, self._root, os.environ)
+
+    def environment(self, definition: DxToolDefinition) -> dict[str, str]:
+        """As ``Orchestrator.environment``."""
+        return lookup.make_environment(definition, self._root, os.environ)
+
     def get(self, name: str) -> DxToolDefinition:
         """One tool.
 
