@@ -10,6 +10,7 @@ Outputs on another file system than ``.dx`` cannot be exchanged: those are empti
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -92,11 +93,13 @@ class Outputs:
             (folder / "new").mkdir(parents=True)
             for number, path in enumerate(outputs):
                 _stage(folder / "new" / str(number), path, rows, cache)
-        except OSError as error:
-            _remove(folder)
-            raise StagingError(str(error)) from error
-        except BaseException:
-            _remove(folder)
+        except BaseException as error:
+            # Only this: what a killed build left may still lie beside it.
+            with contextlib.suppress(OSError):
+                _remove(folder / "new")
+                folder.rmdir()
+            if isinstance(error, OSError):
+                raise StagingError(str(error)) from error
             raise
         swap = self._slot(step_id, outputs, known)
         for number, (path, target) in enumerate(zip(outputs, targets, strict=True)):
