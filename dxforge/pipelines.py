@@ -105,10 +105,11 @@ def make_builder(forge: DxForge, *, jobs: int | None = None) -> Builder:
     from dxforge.config.load import load_config
     from dxforge.config.model import BuildConfig
 
-    config = load_config(forge.root).build
-    if config == BuildConfig():
+    config = load_config(forge.root)
+    if config.build == BuildConfig():
         _check_default(forge.tool_registry)
-    return Builder(forge.root, config, ToolsOfForge(forge), forge.events, jobs=jobs)
+    tools = ToolsOfForge(forge)
+    return Builder(forge.root, config.build, tools, forge.events, jobs=jobs, packages_dir=config.packages_dir)
 
 
 def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:

@@ -36,6 +36,7 @@ class Builder:
         events: where `dxforge.build.events` go, in whatever thread they happen.
         jobs: so many programs run at once (default: one per core).
         cache: where results are kept (default: in ``.dx/build``, up to 5 GiB).
+        packages_dir: where the injected packages lie, which no step may write.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Builder:
         *,
         jobs: int | None = None,
         cache: Cache | None = None,
+        packages_dir: str = "",
     ) -> None:
         self._root = os.path.abspath(root)
         self._folder = Path(self._root) / ".dx" / "build"
@@ -55,6 +57,7 @@ class Builder:
         self._events = events or EventBus()
         self._jobs = jobs or _cores()
         self._cache = cache or LocalCache(self._folder)
+        self._packages_dir = packages_dir
 
     async def plan(self, *, force: bool = False, pending: Sequence[PendingFile] = ()) -> BuildPlan:
         """What a build would do now, and why. Writes nothing, starts nothing.
@@ -144,7 +147,7 @@ class Builder:
 
     def _session(self, *, force: bool = False) -> Session:
         facts = self._facts()
-        graph = make_graph(self._config, facts)
+        graph = make_graph(self._config, facts, packages_dir=self._packages_dir)
         check_places(
             self._root,
             {path: f"dx.toml: build.steps[{step.index}].outputs" for step in graph.steps for path in step.outputs},

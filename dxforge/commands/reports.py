@@ -239,13 +239,14 @@ class StatusResult(Result):
 
     def view(self) -> Sequence[Block]:
         blocks: list[Block] = [Text(line("Project ", Span(self.project, "strong"))), Gap()]
-        blocks.extend(self._packages())
+        if self.packages or not self.tools:
+            blocks.extend((*self._packages(), Gap()))
         if self.tools:
-            blocks.extend((Gap(), tool_table(self.tools)))
+            blocks.append(tool_table(self.tools))
             if all(info.status.state is ToolState.STOPPED for info in self.tools):
                 start = (f"{self.program} start TOOL", "start a tool, and what it depends on")
                 blocks.extend((Gap(), Commands((start,))))
-        return blocks
+        return blocks if self.tools else blocks[:-1]
 
     def _packages(self) -> list[Block]:
         if not self.packages:

@@ -235,11 +235,12 @@ class Orchestrator:
         needed = graph.closure([name], definitions)
         graph.sorter(needed)
         session = self._open()
+        turn = session.turn([name])
 
         async def work() -> ToolStatus:
             others = definitions[name].dependencies
-            await session.bring_up(others, graph.closure(others, definitions), keep=None)
-            return await session.actor(name).restart()
+            await session.bring_up(others, graph.closure(others, definitions), keep=None, turn=turn)
+            return await session.actor(name).restart(turn)
 
         return await session.call(work, patient=False)
 
@@ -277,6 +278,7 @@ class Orchestrator:
         needed = graph.closure([name], definitions)
         graph.sorter(needed)
         session = self._open()
+        turn = session.turn()
         relay = execution.Relay(asyncio.get_running_loop(), on_output) if on_output is not None else None
         tell = execution.announce(self._events, name)
 
@@ -287,7 +289,7 @@ class Orchestrator:
 
         async def work() -> ToolRun:
             others = definitions[name].dependencies
-            await session.bring_up(others, graph.closure(others, definitions), keep=None)
+            await session.bring_up(others, graph.closure(others, definitions), keep=None, turn=turn)
             return await execution.execute(
                 session.common, definitions[name], tuple(args), timeout_s=timeout_s, env=env or _NOTHING, show=show
             )
@@ -354,14 +356,16 @@ class Orchestrator:
         needed = graph.closure(names, self._registry.all(strict=True))
         graph.sorter(needed)
         session = self._open()
-        return await session.call(lambda: session.bring_up(names, needed, keep=keep), patient=False)
+        turn = session.turn()
+        return await session.call(lambda: session.bring_up(names, needed, keep=keep, turn=turn), patient=False)
 
     async def _stop(self, names: Sequence[str]) -> dict[str, ToolStatus]:
         if not names:
             return {}
         definitions = self._registry.all()
         session = self._open()
-        return await session.call(lambda: session.stop(names, definitions), patient=False)
+        turn = session.turn(names)
+        return await session.call(lambda: session.stop(names, definitions, turn=turn), patient=False)
 
     def _engaged(self, name: str) -> ToolStatus | None:
         """How a tool stands that this session has a say about."""
