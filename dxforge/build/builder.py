@@ -135,7 +135,7 @@ class Builder:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._try_lock())
-            except (ProjectBusyError, WriteError):
+            except (OSError, ProjectBusyError, WriteError):
                 return None
             verdicts, notes = session.planner.all()
             if any(verdict.state is not StepState.UP_TO_DATE for verdict in verdicts):
@@ -207,7 +207,12 @@ class Builder:
                     self._events.emit(WaitingForBuild(text=text, pid=error.pid))
                     told = True
                 await asyncio.sleep(_POLL_S)
-            except (OSError, WriteError) as error:
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                return [
+                    f"nothing of this build can be kept: {self._folder}: {reason}; move it away, and it is made anew"
+                ]
+            except WriteError as error:
                 return [f"nothing of this build can be kept: {error}"]
             else:
                 return []

@@ -167,6 +167,8 @@ class Outputs:
         tables = [[[path, *row] for path, row in rows.items()] for rows in known]
         swap = folder / "swap"
         try:
+            if os.path.lexists(self._replaced):
+                self._replaced.mkdir(exist_ok=True)  # fails where it is no folder, while nothing has been moved
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "about.json").write_text(json.dumps({"outputs": list(outputs), "known": tables}))
             if (folder / "new").is_dir():
@@ -233,6 +235,7 @@ class Outputs:
         return self._digests.moved(path, str(file), stamp(status)) == row.what
 
     def _put_aside(self, file: Path, path: str) -> Path:
+        self._replaced.mkdir(parents=True, exist_ok=True)
         for number in itertools.count():
             target = self._replaced / (f"{self._time_name}.{number}" if number else self._time_name) / path
             try:

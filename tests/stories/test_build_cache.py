@@ -184,6 +184,30 @@ def test_a_full_disk_fails_no_build(tmp_path: Path) -> None:
     assert done.splitlines() == [f"True; built; {not_kept}", "True; up-to-date", f"True; built; {not_kept}"]
 
 
+FOLDERS = (".", "actions", "blobs", "steps", "staging", "replaced")
+
+
+@pytest.mark.parametrize("name", [*FOLDERS, "stat", "size", "last.json", "lock"])
+def test_a_file_for_a_folder_or_a_folder_for_a_file_fails_no_build(site: Bench, name: str) -> None:
+    wrong = site.root / ".dx/build" / name  # "." is the folder itself
+    wrong.parent.mkdir(parents=True)
+    if name in FOLDERS:
+        wrong.write_text("not ours\n")
+    else:
+        (wrong / "inside").mkdir(parents=True)
+    site.write("dist/mine.txt", "mine\n")
+    report = site.build()
+    assert states(report) == ["built", "built"]
+    assert site.read("site/index.html") == "a\nb\n<page>\n"
+    # Put aside where that can be, else left where it is.
+    assert (site.replaced().get("dist/mine.txt") or site.read("dist/mine.txt")) == "mine\n"
+    if name == ".":
+        assert report.notes[0].startswith(f"nothing of this build can be kept: {wrong}: ")
+        assert "move it away" in report.notes[0]
+    site.builder().up_to_date()
+    assert site.build().ok
+
+
 @pytest.mark.parametrize("damage", ["empty", "garbage", "cut", "flip", "folder"])
 @pytest.mark.parametrize("what", ["steps", "actions", "stat", "last.json", "size", "staging", "lock.json"])
 def test_damaged_files_of_ours_fail_no_build(site: Bench, what: str, damage: str) -> None:
