@@ -73,7 +73,7 @@ async def plan_build(forge: DxForge, *, force: bool = False) -> BuildPlan:
 
 def built_already(forge: DxForge, *, allow_pending: bool = False) -> BuildReport | None:
     """The report of a :func:`build` that has nothing to do; None where it has. Quicker, as it needs no event loop."""
-    return make_builder(forge).up_to_date(pending=() if allow_pending else pending_files(forge))
+    return make_builder(forge).up_to_date(allow_pending=allow_pending, pending=pending_files(forge))
 
 
 PIPELINES: Mapping[str, Callable[[DxForge], Awaitable[InstallReport | BuildReport]]] = {

@@ -111,26 +111,31 @@ class Builder:
         session = self._session(force=force)
         blocking = read_by_steps(session.graph, pending)
         if blocking and not allow_pending:
-            return self._report(clock, session, [], [], pending=blocking)
-        notes = [f"built although a decision is due: {_paths(blocking)}"] if blocking else []
+            return self._report(clock, session, [], [], pending=blocking, ok=False)
+        notes = _due(blocking)
         async with contextlib.AsyncExitStack() as stack:
             notes += await self._lock(stack)
             run = Run(session, self._toolbox, self._events, jobs=self._jobs, clock=clock)
             results, more = await run.all()
-            report = self._report(clock, session, results, [*notes, *more])
+            report = self._report(clock, session, results, [*notes, *more], pending=blocking)
             return await run.finish(report)
 
-    def up_to_date(self, *, pending: Sequence[PendingFile] = ()) -> BuildReport | None:
+    def up_to_date(self, *, allow_pending: bool = False, pending: Sequence[PendingFile] = ()) -> BuildReport | None:
         """The report of a build in which nothing is to be done, or None: then `build` has something to do.
 
         Needs no event loop, which spares a command line program half of its time. Blocks while it reads.
+
+        Args:
+            allow_pending: as for `build`.
+            pending: as for `build`.
 
         Raises:
             BuildPlanError, ToolError, BuildError: as `build`.
         """
         clock = Clock()
         session = self._session()
-        if self._config.needs or read_by_steps(session.graph, pending) or any_in(self._folder / "staging"):
+        blocking = read_by_steps(session.graph, pending)
+        if self._config.needs or (blocking and not allow_pending) or any_in(self._folder / "staging"):
             return None
         with contextlib.ExitStack() as stack:
             try:
@@ -143,7 +148,7 @@ class Builder:
             results = [settle(verdict, session, self._events, clock) for verdict in verdicts]
             for result in results:
                 self._events.emit(StepFinished(result=result))
-            return finish(session, self._report(clock, session, results, notes))
+            return finish(session, self._report(clock, session, results, [*_due(blocking), *notes], pending=blocking))
 
     def _session(self, *, force: bool = False) -> Session:
         facts = self._facts()
@@ -225,9 +230,10 @@ class Builder:
         notes: Sequence[str],
         *,
         pending: tuple[PendingFile, ...] = (),
+        ok: bool = True,
     ) -> BuildReport:
         return BuildReport(
-            ok=not pending and all(result.ok for result in results),
+            ok=ok and all(result.ok for result in results),
             steps=tuple(sorted(results, key=lambda result: result.step.index)),
             pending=pending,
             needs=session.needs,
@@ -235,6 +241,10 @@ class Builder:
             duration_s=clock.passed_s(),
             started=clock.started,
         )
+
+
+def _due(files: Sequence[PendingFile]) -> list[str]:
+    return [f"built although a decision is due: {_paths(files)}"] if files else []
 
 
 def _paths(files: Sequence[PendingFile]) -> str:

@@ -295,7 +295,8 @@ _PLAIN = (
 class BuildReport:
     """What a build did.
 
-    ``pending`` are files that await a decision in what a step reads: unless that was allowed, nothing was run.
+    ``pending`` are files that await a decision in what a step reads: unless that was allowed, nothing was run, and
+    ``ok`` is False.
     """
 
     ok: bool

@@ -19,6 +19,8 @@ PROGRAM = "dxforge"
 _INSTANT = frozenset({"help", "version"})
 """Actions that are over before anything could be shown."""
 _COMPLETE = "_DXFORGE_COMPLETE"
+_NOTHING: dict[str, dict[str, Any]] = {"build": {"steps": []}}
+"""What JSON holds beside the error, by action: keys that are promised always."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -39,12 +41,12 @@ def run(args: Sequence[str]) -> int:
     """Run one command line on the real streams; returns the exit status."""
     # A line that cannot be parsed is answered in JSON where it asks for that; after `run TOOL` the tool is asked.
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
-    about_tools = False
+    action = ""
     try:
-        from dxforge.commands.grammar import SECTIONS, parse
+        from dxforge.commands.grammar import parse
 
         call = parse(args)
-        about_tools = call.action in {*SECTIONS["Tools"], *SECTIONS["Build"]}
+        action = call.action
         as_json = call.options.as_json
         result = _execute(call)
         if not call.options.quiet or as_json:
@@ -53,17 +55,17 @@ def run(args: Sequence[str]) -> int:
             _complain(failure)
         return result.exit_code
     except UsageError as error:
-        return _fail(error, 2, as_json=as_json)
+        return _fail(error, 2, action, as_json=as_json)
     except DxForgeError as error:
-        return _fail(error, 1, as_json=as_json)
+        return _fail(error, 1, action, as_json=as_json)
     except KeyboardInterrupt:
-        return _interrupted(about_tools=about_tools, as_json=as_json)
+        return _interrupted(action, as_json=as_json)
     except BrokenPipeError:
         # The reader has gone (`| head`): what was asked for is done, there is just no one to tell.
         _drop_stdout()
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort, so that no user meets a traceback
-        return _unexpected(error, as_json=as_json)
+        return _unexpected(error, action, as_json=as_json)
 
 
 def _execute(call: Call) -> Result:
@@ -133,11 +135,11 @@ def _write(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def _fail(error: DxForgeError, status: int, *, as_json: bool) -> int:
+def _fail(error: DxForgeError, status: int, action: str, *, as_json: bool) -> int:
     if as_json:
         from dxforge.commands.result import error_json
 
-        _answer_error(error_json(error))
+        _answer_error(error_json(error), action)
     else:
         _complain(error)
     if _debugging():
@@ -153,24 +155,26 @@ def _complain(error: DxForgeError) -> None:
     _to_stderr("error", f"{where}{shown(error.what)}", hint_text(error.hint), log_tail(error))
 
 
-def _interrupted(*, about_tools: bool, as_json: bool) -> int:
+def _interrupted(action: str, *, as_json: bool) -> int:
+    from dxforge.commands.grammar import SECTIONS
+
     what = "interrupted"
     hint = f"`{PROGRAM} log` shows what was done; everything else is as it was"
-    if about_tools:
+    if action in {*SECTIONS["Tools"], *SECTIONS["Build"]}:
         hint = f"what this command had started is stopped; `{PROGRAM} status` shows what runs"
     if as_json:
-        _answer_error({"kind": "KeyboardInterrupt", "what": what, "where": "", "hint": hint})
+        _answer_error({"kind": "KeyboardInterrupt", "what": what, "where": "", "hint": hint}, action)
     else:
         _to_stderr(what, hint, "")
     return 130
 
 
-def _unexpected(error: Exception, *, as_json: bool) -> int:
+def _unexpected(error: Exception, action: str, *, as_json: bool) -> int:
     """A bug of ours: one line and how to report it, the traceback on request."""
     what = f"{type(error).__name__}: {error}"
     hint = "This is a bug in dxforge: run it again with DXFORGE_DEBUG=1 and report the whole output"
     if as_json:
-        _answer_error({"kind": type(error).__name__, "what": what, "where": "", "hint": hint})
+        _answer_error({"kind": type(error).__name__, "what": what, "where": "", "hint": hint}, action)
     else:
         from dxforge.commands.shown import shown
 
@@ -180,11 +184,11 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
     return 1
 
 
-def _answer_error(fields: dict[str, Any]) -> None:
+def _answer_error(fields: dict[str, Any], action: str) -> None:
     import json
 
     try:
-        _write(sys.stdout, json.dumps({"ok": False, "error": fields}))
+        _write(sys.stdout, json.dumps({"ok": False, **_NOTHING.get(action, {}), "error": fields}))
     except BrokenPipeError:
         _drop_stdout()
 

@@ -229,6 +229,9 @@ def test_up_to_date_without_a_loop(site: Bench) -> None:
     site.needs = ()
     pending = PendingFile(path="src/p/x", light="red", reason="", package="p")
     assert site.builder().up_to_date(pending=(pending,)) is None
+    allowed = site.builder().up_to_date(allow_pending=True, pending=(pending,))
+    assert allowed is not None
+    assert (allowed.ok, allowed.pending) == (True, (pending,))
     (site.root / ".dx/build/staging/left").mkdir()
     assert site.builder().up_to_date() is None
 
@@ -350,7 +353,7 @@ def test_pending_changes_in_what_a_step_reads_stop_the_build(site: Bench) -> Non
     assert (site.tools.ensured, site.tools.runs) == ([], [])
     assert site.plan(pending=(elsewhere, inside)).pending == (inside,)
     report = site.build(pending=(elsewhere, inside), allow_pending=True)
-    assert (report.ok, report.pending) == (True, ())
+    assert (report.ok, report.pending) == (True, (inside,))
     assert report.notes == ("built although a decision is due: src/dx_packages/lib/lib/x.js",)
     assert site.build(pending=(elsewhere,)).ok
 

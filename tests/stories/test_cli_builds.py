@@ -123,6 +123,8 @@ def test_a_need_that_does_not_get_ready_ends_the_build(project: ToolProject) -> 
     done = project.dx("build", status=1)
     assert "error: tool broken" in done.stderr
     assert "\n    cannot\n" in done.stderr
+    answer = project.answer("build", status=1)
+    assert (answer["ok"], answer["steps"], answer["error"]["log_tail"]) == (False, [], ["cannot"])
     assert not (project.root / "out").exists()
     assert not project.processes()
 
@@ -151,7 +153,11 @@ def test_files_that_await_a_decision_keep_it_from_building(project: ToolProject,
     assert strict["error"]["kind"] == "BuildPendingError"
     assert "mine" not in (project.root / "upstream/m.txt").read_text()
 
-    assert project.answer("build", "--allow-pending")["ok"] is True
+    for _ in range(2):  # also where there is nothing to do
+        allowed = project.answer("build", "--allow-pending")
+        assert allowed["ok"] is True
+        assert [file["path"] for file in allowed["pending"]] == [mine]
+        assert f"built although a decision is due: {mine}" in allowed["notes"]
     assert "mine" in (project.root / "dist/m.txt").read_text()
     project.dx("accept", "--all", "-q")
     assert project.answer("build")["ok"] is True
@@ -164,7 +170,8 @@ def test_without_a_build_the_default_one_names_what_it_misses(project: ToolProje
     done = project.dx("build", status=1)
     assert "dx-style, dx-js-runtime and dx-js-bundler are missing" in done.stderr
     assert "[tools.dx-style]" in done.stderr
-    assert project.answer("build", status=1)["error"]["kind"] == "BuildPlanError"
+    answer = project.answer("build", status=1)
+    assert (answer["ok"], answer["steps"], answer["error"]["kind"]) == (False, [], "BuildPlanError")
 
 
 def test_the_default_build_starts_its_tools_and_bundles(tmp_path: Path, cache_dir: Path) -> None:
