@@ -190,9 +190,12 @@ class Work:
     def _told(self, aside: Aside) -> list[str]:
         if not aside:
             return []
-        folders = sorted({str(file)[: -len(path) - 1] for path, file in aside.items()})
-        where = ", ".join(os.path.relpath(folder, self._root) for folder in folders)
-        return [f"put aside in {where}: {_some(list(aside))} (not what the step wrote)"]
+        # Relative to the project, these hold nothing that a shell would read in another way.
+        tops = sorted({str(file)[: -len(path) - 1] for path, file in aside.items()})
+        folders = [os.path.relpath(top, self._root) for top in tops]
+        back = " && ".join(f"cp -a {folder}/. ." for folder in folders)
+        what = f"put aside in {', '.join(folders)}: {_some(list(aside))} (not what the step wrote)"
+        return [f"{what}; `{back}` in the project's folder brings it back"]
 
     @staticmethod
     def _record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,21 @@ def test_what_lay_in_the_outputs_before_the_first_build_is_put_aside(site: Bench
     assert site.replaced() == {"dist/by-hand.js": "precious\n"}
     assert "dist/by-hand.js" in report.steps[0].notes[0]
     assert [path.name for path in (site.root / "dist").iterdir()] == ["app.js"]
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_the_note_has_the_command_that_brings_back_what_was_put_aside(tmp_path: Path, exit_code: int) -> None:
+    bench = Bench(tmp_path / "with space", step("make", inputs="src", outputs=("dist", "one.txt")))
+    bench.tools.add("make", f"echo new > one.txt; mkdir dist; exit {exit_code}")
+    bench.write("src", "")
+    bench.write("dist/CNAME", "example.org\n")
+    bench.write("one.txt", "mine\n").chmod(0o751)
+    report = bench.build()
+    assert report.ok is (exit_code == 0)
+    (note,) = report.steps[0].notes
+    subprocess.run(note.split("`")[1], shell=True, cwd=bench.root, check=True)
+    assert (bench.read("dist/CNAME"), bench.read("one.txt")) == ("example.org\n", "mine\n")
+    assert stat.S_IMODE((bench.root / "one.txt").stat().st_mode) == 0o751
 
 
 def test_a_step_whose_tool_has_another_name_still_knows_its_outputs(site: Bench) -> None:
