@@ -148,6 +148,7 @@ class ToolsOfForge:
             name=name,
             binary=registry.binary(tool),
             environment={key: environment[key] for key in (*tool.pass_env, *tool.env) if key in environment},
+            in_the_open=frozenset(key for key, value in tool.env.items() if environment.get(key) == value),
             # Not the arguments, probe and so on: they are the long-running form's.
             definition={"binary_path": tool.binary_path, "dependencies": list(tool.dependencies)},
             inputs=tool.inputs,

@@ -245,7 +245,7 @@ class Planner:
 
 
 def _again(last: Record) -> str:
-    if last.outcome == "failed":
+    if last.outcome in ("failed", "kept"):
         return f"failed last time{f': {last.reason}' if last.reason else ''}"
     if last.outcome == "running":
         return "its last run was cut short"

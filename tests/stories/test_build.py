@@ -192,7 +192,7 @@ def test_a_mode_is_part_of_an_input(site: Bench) -> None:
     site.build()
     (site.root / "src/a.js").chmod(0o755)
     report = site.build()
-    assert report.steps[0].why == "src/a.js changed"
+    assert report.steps[0].why == "src/a.js changed (mode 644 → 755)"
     assert [token.split(":")[0] for token in report.steps[0].changes.changed["src/a.js"]] == ["file", "exec"]
 
 

@@ -49,7 +49,7 @@ def test_what_a_link_leads_to_is_part_of_the_input(tmp_path: Path) -> None:
     assert bench.build().steps[0].why == "lib/inside/y added"
     (bench.root / "src/link").unlink()
     (bench.root / "src/link").symlink_to("./../real")
-    assert bench.build().steps[0].why == "src/link changed"
+    assert bench.build().steps[0].why == "src/link changed (link ../real → ./../real)"
     bench.write("src/nowhere", "there now")
     assert bench.build().steps[0].why == "src/nowhere added; src/dangling changed"
 

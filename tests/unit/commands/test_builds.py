@@ -122,6 +122,30 @@ def test_explained_every_difference_is_named() -> None:
     assert "different" not in BuildResult(report=GOOD).text()
 
 
+def test_explained_signs_agree_with_what_is_said() -> None:
+    changes = Changes(
+        changed={"run.sh": ("file:1", "exec:1")},
+        other=(
+            "env A added: 1",
+            "env B removed",
+            "cwd of js added",
+            "env C changed: 1 → 2",
+            "args changed: x added → y",
+        ),
+    )
+    one = StepPlan(step=step(0, "x"), state=StepState.RUN, why="", changes=changes)
+    text = BuildResult(report=BuildPlan(steps=(one,)), explain=True).text()
+    for expected in (
+        "+ added    env A added: 1",
+        "- removed  env B removed",
+        "+ added    cwd of js added",
+        "~ changed  env C changed: 1 → 2",
+        "~ changed  args changed: x added → y",
+        "~ changed  run.sh  mode 644 → 755",
+    ):
+        assert f"  {expected}\n" in text
+
+
 def test_many_differences_are_cut_short() -> None:
     changes = Changes(added={f"f{number:03}": "file:1" for number in range(500)})
     many = StepPlan(step=step(0, "x"), state=StepState.RUN, why="500 inputs added", changes=changes)
