@@ -123,18 +123,17 @@ class Work:
             rows: Rows = read(look_at(self._root, verdict.step.outputs), self._digests)
         except BuildError:
             rows = {}
-        reason = reason or "it was interrupted"
         return [*self._told(aside), *self._fail(verdict, rows, reason, transcript)]
 
     def _fail(
         self, verdict: Verdict, rows: Rows, reason: str, transcript: Transcript, duration_s: float = 0.0
     ) -> list[str]:
-        """Write down that a step failed, having written ``rows``, and put the last good outputs back; returns notes.
+        """Write down that a step failed or (no ``reason``) was cut short, and put the last good outputs back.
 
-        What serves or reads them goes on with something whole.
+        ``rows`` are what it wrote. Returns notes. So what serves or reads the outputs goes on with something whole.
         """
         step, notes = verdict.step, list[str]()
-        outcome: Outcome = "failed"
+        outcome: Outcome = "failed" if reason else "running"
         good = self._good.pop(step.id, None)
         if good is not None:
             try:

@@ -311,3 +311,21 @@ def test_an_output_that_is_a_mount_point(tmp_path: Path) -> None:
         "restored old dist/deep dist/deep/a",
     ]
     assert sorted(path.read_text() for path in (root / ".dx/build/replaced").rglob("mine*")) == ["old", "old"]
+
+
+def test_a_step_that_fails_leaves_the_last_good_outputs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "p", step("page", inputs="in", outputs="dist"))
+    bench.tools.add("page", "mkdir -p dist; cp in dist/new; grep -q good in && cp in dist/page")
+    bench.write("in", "good")
+    assert bench.build().ok
+    before = snapshot(bench.root / "dist")
+    for text in ("bad", "worse"):
+        bench.write("in", text)
+        report = bench.build()
+        assert (report.ok, states(report)) == (False, ["failed"])
+        assert "dist: as the last build that succeeded made it" in report.steps[0].notes
+        assert snapshot(bench.root / "dist") == before
+    assert whys(bench.build())[0].startswith("failed last time")
+    bench.write("in", "good again")
+    assert bench.build().ok
+    assert bench.replaced() == {}
