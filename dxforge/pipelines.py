@@ -87,9 +87,10 @@ async def run(forge: DxForge, command: str) -> Report:
     pipeline = PIPELINES.get(command)
     if pipeline is not None:
         return await pipeline(forge)
-    near = difflib.get_close_matches(command, PIPELINES, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(command.strip().casefold(), PIPELINES, n=1, cutoff=0.4)
     guess = f"; did you mean {near[0]!r}?" if near else ""
-    note = f"there is no pipeline {command!r}, only {', '.join(map(repr, PIPELINES))}{guess}"
+    empty = "" if command.strip() else " (the name is empty)"
+    note = f"there is no pipeline {command!r}{empty}, only {', '.join(map(repr, PIPELINES))}{guess}"
     _log.warning("%s", note)
     return UnknownPipeline(command=command, notes=(note,))
 
@@ -137,12 +138,15 @@ class ToolsOfForge:
         """What of a tool has a say in what a step makes.
 
         Raises:
-            ToolError: unknown, or its program is not there.
+            ToolError: unknown, its program is not there, or what it depends on cannot be started in any order.
         """
         from dxforge.build.toolbox import ToolFacts
+        from dxforge.orchestrator import graph
 
         registry = self._forge.tool_registry
         tool = registry.get(name)
+        if tool.dependencies:
+            graph.sorter(graph.closure([name], registry.all()))
         environment = registry.environment(tool)
         return ToolFacts(
             name=name,
@@ -192,7 +196,7 @@ def _check_default(registry: Registry) -> None:
     if missing:
         what = f"{missing[0]} is" if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]} are"
         raise BuildPlanError(
-            f"there is no [build], and of the tools of the default one {what} missing",
+            f"there are no [[build.steps]], and of the tools of the default build {what} missing",
             where="dx.toml",
-            hint=f"Add [tools.{missing[0]}] with its binary_path, or a [build] with [[build.steps]] of your own tools",
+            hint=f"Add [tools.{missing[0]}] with its binary_path, or [[build.steps]] of your own tools",
         )

@@ -188,8 +188,8 @@ class Builder:
             return self._toolbox.definition(name)
         except UnknownToolError as error:
             if self._config is DEFAULT:
-                hint = f"Declare [tools.{name}], or say what to build in [build]"
-                raise BuildPlanError(error.what, where="dx.toml: the build without [build]", hint=hint) from error
+                hint = f"Declare [tools.{name}], or say what to build in [[build.steps]]"
+                raise BuildPlanError(error.what, where="dx.toml: the build without steps", hint=hint) from error
             raise BuildPlanError(error.what, where=f"dx.toml: {key}", hint=error.hint) from error
 
     def _try_lock(self) -> contextlib.AbstractContextManager[None]:

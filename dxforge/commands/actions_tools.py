@@ -116,6 +116,8 @@ class ToolActions(Desk):
         from dxforge import pipelines
         from dxforge.commands.builds import BuildResult
 
+        if graph is not None and not (folder := (self.session.cwd / graph).parent).is_dir():
+            raise UsageError(f"there is no folder {self._typed(folder)}", where="--graph", hint="Make it first")
         up: set[str] = set()
 
         async def work(forge: DxForge) -> BuildReport | BuildPlan:

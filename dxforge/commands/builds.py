@@ -108,7 +108,7 @@ class BuildResult(Result):
         others = f", and {plural(len(failed) - 1, 'other step')}" if len(failed) > 1 else ""
         hint = f"All that it wrote is in {self._logs(failed[0])}" if failed[0].stderr_path else ""
         return BuildFailedError(
-            f"failed with {failed[0].error}{others}", where=f"step {shortened(failed[0].step.name)}", hint=hint
+            f"failed: {failed[0].error}{others}", where=f"step {shortened(failed[0].step.name)}", hint=hint
         )
 
     def summary(self) -> str:

@@ -105,7 +105,7 @@ def test_a_failing_step_is_status_one_with_its_last_words(project: ToolProject) 
     assert re.search(r"^join src/b.txt out/b.txt +■ Failed .* exit status 1", done.stdout, re.MULTILINE)
     assert re.search(r"^join out/a.txt .* +○ Skipped", done.stdout, re.MULTILINE)
     assert "\n  cannot join: it says fail\n" in done.stdout
-    assert "error: step join src/b.txt out/b.txt: failed with exit status 1" in done.stderr
+    assert "error: step join src/b.txt out/b.txt: failed: exit status 1" in done.stderr
     assert str(project.root) not in done.stdout
     data = project.answer("build", status=1)
     assert data["ok"] is False
@@ -172,6 +172,37 @@ def test_without_a_build_the_default_one_names_what_it_misses(project: ToolProje
     assert "[tools.dx-style]" in done.stderr
     answer = project.answer("build", status=1)
     assert (answer["ok"], answer["steps"], answer["error"]["kind"]) == (False, [], "BuildPlanError")
+
+
+def test_an_empty_build_table_is_not_said_to_be_missing(project: ToolProject) -> None:
+    (project.root / "dx.toml").write_text('[project]\nname = "x"\n[build]\n')
+    assert "there are no [[build.steps]], and of the tools" in project.dx("build", status=1).stderr
+
+
+@pytest.mark.parametrize("used", ["needs", "step"])
+def test_a_circle_of_tools_is_found_when_planning(project: ToolProject, used: str) -> None:
+    project.tool("one", dependencies=["two"])
+    project.tool("two", dependencies=["one"])
+    file = project.root / "dx.toml"
+    if used == "needs":
+        file.write_text(file.read_text().replace('needs = ["db"]', 'needs = ["db", "one"]'))
+    else:
+        file.write_text(file.read_text() + '\n[[build.steps]]\ntool = "one"\n')
+    error = project.answer("build", "--dry-run", status=1)["error"]
+    assert "one → two → one" in error["what"]
+
+
+def test_a_graph_without_a_folder_is_refused_before_anything_runs(project: ToolProject) -> None:
+    done = project.dx("build", "--graph", "nodir/g.svg", status=2)
+    assert "error: --graph: there is no folder nodir" in done.stderr
+    assert not (project.root / "out").exists()
+
+
+def test_a_step_that_writes_nothing_is_told_in_whole_sentences(project: ToolProject) -> None:
+    project.tool("idle", "/bin/true")
+    project.toml('[[build.steps]]\ntool = "idle"\ninputs = ["src/**"]\noutputs = ["never"]\n')
+    what = project.answer("build", status=1)["error"]["what"]
+    assert what == "failed: it ended well, but did not write its output never"
 
 
 def test_the_default_build_starts_its_tools_and_bundles(tmp_path: Path, cache_dir: Path) -> None:

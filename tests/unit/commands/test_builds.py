@@ -95,7 +95,7 @@ def test_the_json_is_the_contracts() -> None:
     assert [item["exit_code"] for item in failed["steps"]] == [0, 2, None]
     assert failed["error"] == {
         "kind": "BuildFailedError",
-        "what": "failed with exit status 2",
+        "what": "failed: exit status 2",
         "where": "step js build",
         "hint": "All that it wrote is in .dx/tools/js/runs/000001",
     }
