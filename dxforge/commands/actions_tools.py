@@ -62,10 +62,15 @@ class ToolActions(Desk):
             raise UsageError("--follow has no end, and --json is one object at the end", where="logs --follow")
         forge = self._look()
         forge.orchestrator.get_tool(name)
+        folder = forge.root / ".dx" / "tools" / name
         if follow:
-            self._follow(forge.root / ".dx" / "tools" / name, lines)
+            self._follow(folder, lines)
         return LogsResult(
-            tool=name, lines=() if follow else tuple(forge.orchestrator.logs(name, tail=lines)), followed=follow
+            tool=name,
+            lines=() if follow else tuple(forge.orchestrator.logs(name, tail=lines)),
+            followed=follow,
+            wanted=lines,
+            runs=self._typed(folder / "runs") if (folder / "runs").is_dir() else "",
         )
 
     def _follow(self, folder: Path, lines: int) -> None:

@@ -49,8 +49,8 @@ def run(args: Sequence[str]) -> int:
         action = call.action
         as_json = call.options.as_json
         result = _execute(call)
-        if not call.options.quiet or as_json:
-            _show(result, as_json=as_json)
+        if (not call.options.quiet or as_json) and (unwritable := _show(result, as_json=as_json)):
+            return _mute(unwritable)
         if (failure := result.failure()) and not as_json:
             _complain(failure)
         return result.exit_code
@@ -112,15 +112,28 @@ def _fill_closed_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
-def _show(result: Result, *, as_json: bool) -> None:
-    if as_json:
-        import json
+def _show(result: Result, *, as_json: bool) -> OSError | None:
+    """Write the result; the error where standard output cannot be written (a full disk)."""
+    try:
+        if as_json:
+            import json
 
-        _write(sys.stdout, json.dumps(result.to_json()))
-    elif result.shown_live:
-        pass
-    else:
-        _draw([*result.view(), *result.notice_blocks()], sys.stdout)
+            _write(sys.stdout, json.dumps(result.to_json()))
+        elif not result.shown_live:
+            _draw([*result.view(), *result.notice_blocks()], sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return error
+    return None
+
+
+def _mute(error: OSError) -> int:
+    """Nothing more can be written to standard output; returns the exit status."""
+    _drop_stdout()
+    reason = (error.strerror or str(error)).lower()
+    _to_stderr("error", f"standard output cannot be written: {reason}", "What was asked for is done, but not shown")
+    return 1
 
 
 def _interactive(stream: TextIO) -> bool:
@@ -191,6 +204,9 @@ def _answer_error(fields: dict[str, Any], action: str) -> None:
         _write(sys.stdout, json.dumps({"ok": False, **_NOTHING.get(action, {}), "error": fields}))
     except BrokenPipeError:
         _drop_stdout()
+    except OSError as error:
+        _drop_stdout()
+        _to_stderr("error", f"{fields['what']} (nor can standard output be written: {error})", fields["hint"])
 
 
 def _to_stderr(label: str, text: str, hint: str, output: Sequence[str] = ()) -> None:

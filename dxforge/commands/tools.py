@@ -170,11 +170,17 @@ class RunResult(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LogsResult(Result):
-    """The last lines that a tool wrote. ``followed``: they were shown as they came, until the user had enough."""
+    """The last lines that a tool wrote.
+
+    ``followed``: they were shown as they came, until the user had enough. ``wanted``: so many were asked for. ``runs``:
+    where output of its executions is kept, if there is any.
+    """
 
     tool: str
     lines: tuple[str, ...]
     followed: bool = False
+    wanted: int = 100
+    runs: str = ""
 
     @property
     def shown_live(self) -> bool:
@@ -193,8 +199,11 @@ class LogsResult(Result):
     def view(self) -> Sequence[Block]:
         if self.followed:
             return [Text(line(Span(f"Stopped following {self.tool}.", "dim")))]
+        if not self.wanted:
+            return [Text(line("No lines were asked for (-n 0)."))]
         if not self.lines:
-            return [Text(line(f"{self.tool} has written nothing yet."))]
+            started = f" as a long-running tool; what its runs wrote is in {self.runs}" if self.runs else " yet"
+            return [Text(line(f"{self.tool} has written nothing{started}."))]
         return [Output(self.lines)]
 
 
@@ -209,7 +218,7 @@ class WatchResult(Result):
         return INTERRUPTED
 
     def to_json(self) -> dict[str, Any]:
-        return {"ok": True, "rounds": self.rounds}
+        return {"ok": self.exit_code == DONE, "rounds": self.rounds}
 
     def summary(self) -> str:
         return f"watch: {plural(self.rounds, 'change')}"

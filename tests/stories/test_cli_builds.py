@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +205,26 @@ def test_a_step_that_writes_nothing_is_told_in_whole_sentences(project: ToolProj
     project.toml('[[build.steps]]\ntool = "idle"\ninputs = ["src/**"]\noutputs = ["never"]\n')
     what = project.answer("build", status=1)["error"]["what"]
     assert what == "failed: it ended well, but did not write its output never"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("args", [("build", "--json"), ("build",), ("buld", "--json"), ("status",)])
+def test_an_output_that_cannot_be_written_is_one_clear_error(project: ToolProject, args: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "dxforge", *args]
+        done = subprocess.run(
+            command,
+            cwd=project.root,
+            env=project.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == (2 if "buld" in args else 1)
+    assert done.stderr.count("error: ") == 1 and "standard output" in done.stderr
+    assert "no space left on device" in done.stderr.lower()
+    assert "Traceback" not in done.stderr and "bug in dxforge" not in done.stderr
 
 
 def test_the_default_build_starts_its_tools_and_bundles(tmp_path: Path, cache_dir: Path) -> None:

@@ -117,12 +117,17 @@ def test_logs_are_shown_without_colours() -> None:
     assert result.text().split("\n") == ["red", "20%", "tab\there"]
     assert result.to_json()["lines"][0] == "\x1b[31mred\x1b[0m"
     assert LogsResult(tool="x", lines=()).text() == "x has written nothing yet."
+    assert LogsResult(tool="x", lines=(), wanted=0).text() == "No lines were asked for (-n 0)."
+    assert (
+        "what its runs wrote is in .dx/tools/x/runs" in LogsResult(tool="x", lines=(), runs=".dx/tools/x/runs").text()
+    )
     followed = LogsResult(tool="x", lines=(), followed=True)
     assert (followed.exit_code, followed.shown_live) == (130, True)
 
 
 def test_watching_ends_as_an_interrupt_does() -> None:
     assert WatchResult(rounds=2).exit_code == 130
+    assert WatchResult(rounds=2).to_json() == {"ok": False, "rounds": 2}
     assert WatchResult(rounds=1).text() == "Stopped watching after 1 change."
 
 
