@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from dxforge.errors import DxForgeError, ToolStartError
+from dxforge.orchestrator import lastword
 from dxforge.orchestrator.life import Common, Life, write_mark
 from dxforge.orchestrator.process import Process, start_lock
 from dxforge.orchestrator.status import ToolState, ToolStatus
@@ -183,6 +184,8 @@ class Actor:
                 self._cannot_stop(_broken(self.name, error))
             # Without an await from here on: what is wanted now is what is done.
             if self.life is None:
+                if self._wish is Wish.DOWN and not self._stuck:
+                    lastword.forget(self._common.folder / self.name)
                 self._down.settle(ToolStatus(ToolState.STOPPED))
                 if self._wish is Wish.UP:
                     self._begin_life()

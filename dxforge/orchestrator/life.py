@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from dxforge.config.model import RestartConfig
 from dxforge.errors import DxForgeError, ToolError, ToolStartError, UnknownToolError
-from dxforge.orchestrator import lookup, policy, ports, probe
+from dxforge.orchestrator import lastword, lookup, policy, ports, probe
 from dxforge.orchestrator.definition import DxToolDefinition
 from dxforge.orchestrator.logs import Ring, replay, since
 from dxforge.orchestrator.policy import Pace
@@ -91,11 +91,11 @@ class Life:
                 definition, process = await self._begin(first=again is None)
                 began_s = time.monotonic()
             except _StoppedElsewhereError:
-                self._over(ToolState.STOPPED, "stopped by another session")
+                self._stopped_elsewhere()
                 return
             except DxForgeError as error:
                 if again is None or not isinstance(error, ToolError) or isinstance(error, UnknownToolError):
-                    self._tell(ToolStatus(ToolState.DEGRADED, None, error.what), error)
+                    self._over(ToolState.DEGRADED, error.what, error)
                     return
                 failure = error
             else:
@@ -103,7 +103,7 @@ class Life:
                 self.process = None
                 if ended.asked:
                     if not self._comes_back():
-                        self._over(ToolState.STOPPED, "stopped by another session")
+                        self._stopped_elsewhere()
                         return
                     again = policy.Again(delay_s=0.0, in_a_row=0)
                     continue
@@ -142,6 +142,7 @@ class Life:
             self._search = _Search(definition.health.log if definition.health else "")
             process = await self._common.launcher.attach(self._folder, owner=True, on_output=self._take)
             self._joined = process is not None
+            lastword.forget(self._folder)
             if process is None:
                 launch = self._launch(definition)
                 await ports.refuse_taken(self._name, definition.health)
@@ -342,8 +343,14 @@ class Life:
             if self.process.board != board and not (self._joined and state is ToolState.STARTING):
                 self.process.post(board)
 
-    def _over(self, state: ToolState, reason: str, error: DxForgeError | None = None) -> None:
-        self._tell(ToolStatus(state, None, reason), error or self._start_error(reason, None))
+    def _over(self, state: ToolState, reason: str, error: DxForgeError | None) -> None:
+        status = ToolStatus(state, None, reason)
+        lastword.write(self._folder, status)
+        self._tell(status, error or self._start_error(reason, None))
+
+    def _stopped_elsewhere(self) -> None:
+        reason = "stopped by another session"
+        self._tell(ToolStatus(ToolState.STOPPED, None, reason), self._start_error(reason, None))
 
     def _start_error(self, what: str, exit_code: int | None) -> ToolStartError:
         return ToolStartError(

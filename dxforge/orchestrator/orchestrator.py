@@ -13,11 +13,12 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from dxforge.config.model import RestartConfig
 from dxforge.config.packages import name_fault
-from dxforge.errors import DxForgeError, UsageError
+from dxforge.errors import DxForgeError
 from dxforge.events import EventBus
 from dxforge.files import prepare_state_dir
-from dxforge.orchestrator import execution, graph, info
+from dxforge.orchestrator import check, execution, graph, info, lastword
 from dxforge.orchestrator.definition import DxToolDefinition
 from dxforge.orchestrator.life import Common
 from dxforge.orchestrator.logs import tail as log_tail
@@ -49,8 +50,8 @@ class Orchestrator:
     Args:
         root: the project's folder.
         events: where ``ToolChanged`` and ``ToolOutput`` are told, on the supervising thread: listeners must not block.
-        declared: gives the tools of ``dx.toml``; asked again when the file has changed. They are checked when they are
-            used, and a change takes effect at the tool's next start.
+        declared: gives the tools of ``dx.toml``, which is read where None; asked again when the file has changed. They
+            are checked when they are used, and a change takes effect at the tool's next start.
         registry: where the definitions are, shared with others; one of its own, over ``declared``, where None.
         pace: times that ``dx.toml`` does not set.
     """
@@ -114,12 +115,14 @@ class Orchestrator:
     def status(self, name: str) -> ToolStatus:
         """How a tool stands, also one that another session runs.
 
-        What another session tries in vain, or waits to start again, is not seen here: ``STOPPED``. One that is being
-        stopped says so in its detail, and nobody is given it any more.
+        What another session waits to start again is not seen here: ``STOPPED``. One that is being stopped says so in
+        its detail, and nobody is given it any more. One that ended, or could not be started, and that no session
+        starts again is ``DEGRADED`` with the reason, also for later sessions, until it is started or stopped.
 
         Raises:
             UnknownToolError: no such tool, and nothing of that name runs.
         """
+        check.name(name)
         engaged = self._engaged(name)
         if engaged is not None:
             return engaged
@@ -147,7 +150,9 @@ class Orchestrator:
 
         Raises:
             UnknownToolError: no such tool.
+            UsageError: ``tail`` is no number of lines.
         """
+        check.lines(tail)
         self.status(name)
         on_disk = log_tail(self._folder / name, tail)
         session = self._session
@@ -200,8 +205,9 @@ class Orchestrator:
 
         Raises:
             DxForgeError: as `ensure_running`, of the first that failed; the others are started all the same.
+            UsageError: ``names`` is something else than a list of texts.
         """
-        return await self._bring_up(list(names), keep=None)
+        return await self._bring_up(check.names(names), keep=None)
 
     async def stop(self, name: str) -> ToolStatus:
         """Stop a tool, whoever started it. Wins over every restart; done when nothing of it is left.
@@ -220,7 +226,7 @@ class Orchestrator:
         Raises:
             ToolStopError: of the first that could not be stopped; the others are.
         """
-        running = [name for name in self._names() if self._engaged(name) or self._seen(name).pid is not None]
+        running = [name for name in self._names() if self._engaged(name) or self._seen(name) != _STOPPED]
         await self._stop(running)
 
     async def restart(self, name: str) -> ToolStatus:
@@ -268,12 +274,13 @@ class Orchestrator:
             The run, also where the exit status is not 0.
 
         Raises:
-            UsageError: ``args`` is one text.
+            UsageError: ``args`` is one text, or holds something else than texts.
             ToolTimeoutError: it took longer; it was stopped.
             DxForgeError: as `ensure_running`, of its dependencies and of its own start.
         """
-        if isinstance(args, str):
-            raise UsageError("args is one text", hint='Give the arguments one by one: ["build", "--fast"]')
+        words = check.words(args)
+        check.seconds(timeout_s)
+        check.environment(env)
         definitions = self._registry.all(strict=True)
         needed = graph.closure([name], definitions)
         graph.sorter(needed)
@@ -291,7 +298,7 @@ class Orchestrator:
             others = definitions[name].dependencies
             await session.bring_up(others, graph.closure(others, definitions), keep=None, turn=turn)
             return await execution.execute(
-                session.common, definitions[name], tuple(args), timeout_s=timeout_s, env=env or _NOTHING, show=show
+                session.common, definitions[name], words, timeout_s=timeout_s, env=env or _NOTHING, show=show
             )
 
         try:
@@ -387,10 +394,20 @@ class Orchestrator:
             return ToolStatus(state, record.pid, detail)
         session = self._session
         actor = session.actors.get(name) if session is not None else None
-        return actor.status if actor is not None else _STOPPED
+        left = actor.status if actor is not None else _STOPPED
+        if left.state is not ToolState.STOPPED:
+            return left
+        return lastword.read(self._folder / name, self._restart_policy(name)) or left
+
+    def _restart_policy(self, name: str) -> RestartConfig:
+        try:
+            return self._registry.get(name).restart
+        except DxForgeError:
+            return RestartConfig()
 
     def _known(self, name: str) -> str:
         """``name``, if there is such a tool, or something of that name runs (dx.toml may have lost it since)."""
+        check.name(name)
         try:
             self._registry.get(name)
         except DxForgeError:

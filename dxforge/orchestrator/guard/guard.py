@@ -362,12 +362,24 @@ class Guard:
                 self.close_output(pipe)
         for log in self.logs:
             log.close()
+        self.leave_word()
         self.let_go()
         self.finished_at = time.monotonic()
         last_words = self.failure or self.ended()
         for client in tuple(self.clients):
             client.catch_up()  # after the last words nobody listens any more
             client.send(last_words)
+
+    def leave_word(self) -> None:
+        """Of an end that nobody has asked for and no session sees: for those to come (see ``lastword.py``)."""
+        if not self.order["shared"] or not self.record or self.asked or self.owned() or not self.ending:
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open("ended.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
+            try:
+                os.write(descriptor, json.dumps({"exit_code": self.ending.exit_code}).encode())
+            finally:
+                os.close(descriptor)
 
     def ended(self, fault: str = "") -> bytes:
         exit_code = self.ending.exit_code if self.ending else None
