@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dxforge import pipelines
-from dxforge.errors import DxForgeError
+from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import EventBus
 
 if TYPE_CHECKING:
-    from dxforge.orchestrator.definition import DxToolDefinition
     from dxforge.orchestrator.orchestrator import Orchestrator
     from dxforge.orchestrator.registry import Registry
     from dxforge.traffic.manager import TrafficManager
@@ -68,7 +66,7 @@ class DxForge:
 
         with self._lock:
             if self._tool_registry is None:
-                self._tool_registry = Registry(self.root, self._declared)
+                self._tool_registry = Registry(self.root)
             return self._tool_registry
 
     @property
@@ -116,11 +114,12 @@ class DxForge:
 
         Raises:
             DxForgeError: what the pipeline raises. A step that fails is no error but in the report, with ``ok`` False.
+            UsageError: ``command`` is no text.
         """
+        if not isinstance(command, str):
+            raise UsageError(
+                f"the command is a text, not {type(command).__name__}",
+                where="run_pipeline",
+                hint='Write run_pipeline("install") or run_pipeline("build")',
+            )
         return await pipelines.run(self, command)
-
-    def _declared(self) -> Sequence[DxToolDefinition]:
-        from dxforge.config.load import load_config
-        from dxforge.orchestrator.definition import DxToolDefinition
-
-        return [DxToolDefinition.from_config(tool) for tool in load_config(self.root).tools]
