@@ -129,7 +129,7 @@ class BuildResult(Result):
         if listed:
             planned = isinstance(self.report, BuildPlan)
             header = ("Step", "Plan", "Why") if planned else ("Step", "Result", "Time", "Why")
-            yield Table(tuple(_row(step) for step in listed), header)
+            yield Table(tuple(_row(step) for step in listed), header, cut_first=True)
         if len(listed) < len(self._steps):
             yield Text(line(f"{plural(len(rest), 'step')} up to date."))
         if not self._steps and not self._blocked:
