@@ -34,6 +34,7 @@ class DxForge:
         self._traffic_manager: TrafficManager | None = None
         self._tool_registry: Registry | None = None
         self._orchestrator: Orchestrator | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -45,6 +46,9 @@ class DxForge:
 
     async def open(self) -> None:
         """Take back what a killed process may have left half-done; a project that someone works on is left alone."""
+        with self._lock:
+            if self._closed:
+                self._orchestrator, self._closed = None, False
         await self.traffic_manager.recover()
 
     # Parts are made when they are first used, so that nobody pays for what the others import.
@@ -89,8 +93,10 @@ class DxForge:
         Raises:
             ToolStopError: a process of a tool is still there after it was killed.
         """
+        with self._lock:
+            self._closed = True
         if self._orchestrator is not None:
-            await self._orchestrator.close()
+            await self._orchestrator.close(final=True)
 
     async def __aenter__(self) -> Self:
         await self.open()

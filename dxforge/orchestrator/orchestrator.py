@@ -15,7 +15,7 @@ from typing import Self
 
 from dxforge.config.model import RestartConfig
 from dxforge.config.packages import name_fault
-from dxforge.errors import DxForgeError
+from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import EventBus
 from dxforge.files import prepare_state_dir
 from dxforge.orchestrator import check, execution, graph, info, lastword
@@ -45,7 +45,7 @@ class Orchestrator:
     are to be kept. A second session, in another kernel or terminal, joins what runs instead of starting it again, and
     owns it as well. A forked child has no session; it begins its own when it starts something.
 
-    After `close` it can be used again, which begins a new session.
+    After `close` it can be used again, which begins a new session; the one of a forge cannot, once that is closed.
 
     Args:
         root: the project's folder.
@@ -71,6 +71,7 @@ class Orchestrator:
         self._registry = registry or Registry(self.root, declared)
         self._folder = self.root / ".dx" / "tools"
         self._session: Session | None = None
+        self._final = False
         self._lock = threading.Lock()
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._meter = Meter()
@@ -308,17 +309,22 @@ class Orchestrator:
                 relay.drain()
 
     # ----------------------------------------------------------------------------------------------------- close
-    async def close(self) -> None:
+    async def close(self, *, final: bool = False) -> None:
         """End the session: dependents first, tools that nobody else uses are stopped, but for those that are kept.
 
         Whatever still waits or runs here is cancelled, and its callers hear a ``UsageError``. Takes, for each tool of
         the longest chain of dependencies, at most its grace time and 10 s. May be called more than once. Cancelling
         ends the wait only.
 
+        Args:
+            final: whoever starts or stops something here from now on hears a ``UsageError``, since nobody would end
+                the session that this begins.
+
         Raises:
             ToolStopError: something of a tool is still there after it was killed.
         """
         with self._lock:
+            self._final = self._final or final
             session, self._session = self._session, None
         try:
             if session is not None:
@@ -346,6 +352,8 @@ class Orchestrator:
     def _open(self) -> Session:
         """The session, begun where there is none."""
         with self._lock:
+            if self._final:
+                raise UsageError("its forge is closed", where="orchestrator", hint="Open the project again")
             if self._session is None:
                 prepare_state_dir(self.root)
                 common = Common(

@@ -86,3 +86,21 @@ def test_what_is_declared_otherwise_counts_instead(tmp_path: Path) -> None:
     (tmp_path / "dx.toml").write_text(TOML)
     assert Orchestrator(tmp_path, declared=lambda: [DxToolDefinition("b", "true")]).get_tool("b").binary_path == "true"
     assert Orchestrator(tmp_path, declared=list).tools() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX program")
+def test_a_closed_forge_starts_nothing_until_it_is_opened_again(tools: Orchestrator) -> None:
+    async def go() -> None:
+        forge = DxForge(tools.root)
+        async with forge:
+            held = forge.orchestrator
+            assert (await held.execute_tool("a")).ok
+        for orchestrator in (held, forge.orchestrator):
+            for call in (orchestrator.ensure_running("a"), orchestrator.execute_tool("a"), orchestrator.stop("a")):
+                with pytest.raises(UsageError, match="its forge is closed"):
+                    await call
+            assert not orchestrator.status("a").up
+        async with forge:
+            assert (await forge.orchestrator.execute_tool("a")).ok
+
+    asyncio.run(go())
