@@ -64,7 +64,7 @@ class DxMagics(Magics):
         Options of every command:
 
         -q        show nothing (a ``;`` at the end does the same)
-        -o NAME   store the result in the variable NAME; it has ``.exit_code`` and ``.to_json()``
+        -o NAME   store the result in the variable NAME; it has ``.ok``, ``.exit_code`` and ``.to_json()``
         --json    give the result as plain dicts and lists
 
         The result is also the magic's value: ``r = %dx status``. ``$name`` and ``{expression}`` are replaced by

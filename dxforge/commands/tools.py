@@ -49,8 +49,16 @@ def _row(info: ToolInfo) -> tuple[Line, ...]:
         cell(info.cpu_percent, f"{info.cpu_percent or 0:.0f}%"),
         cell(info.memory_bytes, size(info.memory_bytes or 0)),
         line(str(info.restarts) if info.restarts else _NONE),
-        line(Span(info.status.detail or info.health, "" if info.status.detail else "dim")),
+        _standing(info),
     )
+
+
+def _standing(info: ToolInfo) -> Line:
+    """What is to say of a tool; of one that is well also where that is asked."""
+    detail, health = info.status.detail, info.health
+    if detail and (info.status.state is not ToolState.HEALTHY or not health):
+        return line(detail)
+    return line(Span(health, "dim"), f"  {detail}" if detail else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

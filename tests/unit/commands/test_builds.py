@@ -194,6 +194,11 @@ def test_a_plan_says_what_would_run() -> None:
     assert blocked.exit_code == 3
 
 
+def test_results_say_whether_all_is_well() -> None:
+    assert BuildResult(report=GOOD).ok
+    assert not BuildResult(report=BLOCKED).ok
+
+
 def test_no_steps_at_all() -> None:
     assert "There are no steps in [build]." in BuildResult(report=BuildReport(ok=True)).text()
 
