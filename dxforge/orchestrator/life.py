@@ -20,9 +20,10 @@ from dxforge.config.model import RestartConfig
 from dxforge.errors import DxForgeError, ToolError, ToolStartError, UnknownToolError
 from dxforge.orchestrator import lastword, lookup, policy, ports, probe
 from dxforge.orchestrator.definition import DxToolDefinition
-from dxforge.orchestrator.logs import Ring, replay, since
+from dxforge.orchestrator.logs import Ring, replay
 from dxforge.orchestrator.policy import Pace
 from dxforge.orchestrator.process import Ended, Launch, Launcher, Process, start_lock
+from dxforge.orchestrator.said import Search, was_said
 from dxforge.orchestrator.status import ToolState, ToolStatus
 
 TAIL_LINES = 20
@@ -76,7 +77,7 @@ class Life:
         self._seen = ""
         self._late: asyncio.TimerHandle | None = None
         self._said = asyncio.Event()
-        self._search = _Search("")
+        self._search = Search("")
         self._log_from = (0, 0)
 
     async def run(self) -> None:
@@ -139,7 +140,7 @@ class Life:
             self.definition, self._restart = definition, definition.restart
             self.ring = Ring()
             self._said.clear()
-            self._search = _Search(definition.health.log if definition.health else "")
+            self._search = Search(definition.health.log if definition.health else "")
             process = await self._common.launcher.attach(self._folder, owner=True, on_output=self._take)
             self._joined = process is not None
             lastword.forget(self._folder)
@@ -223,7 +224,7 @@ class Life:
 
     async def _until_said(self, text: str) -> None:
         # It may have been said while no session was there, as after an interrupt of the one that had started it.
-        if not (self._joined and await asyncio.to_thread(_was_said, self._folder, self._log_from, text)):
+        if not (self._joined and await asyncio.to_thread(was_said, self._folder, self._log_from, text)):
             await self._said.wait()
 
     async def _execute(self, program: tuple[str, ...], definition: DxToolDefinition) -> tuple[int, str]:
@@ -278,7 +279,7 @@ class Life:
 
     def _take(self, _stream: str, piece: bytes) -> None:
         self.ring.feed(piece)
-        if self._search.feed(piece):
+        if not self._said.is_set() and self._search.feed(piece):
             self._said.set()
 
     # ------------------------------------------------------------------------------------------------------- end
@@ -364,29 +365,6 @@ class Life:
 
 class _StoppedElsewhereError(Exception):
     """Another session has stopped the tool while it was between two lives."""
-
-
-class _Search:
-    """Looks for a text within the lines of an output that comes in pieces."""
-
-    def __init__(self, text: str) -> None:
-        self._wanted = text.encode()
-        self._rest = b""
-
-    def feed(self, piece: bytes) -> bool:
-        """Whether it is there, with ``piece``."""
-        # The text holds no line end, so what is found lies within one line.
-        if not self._wanted:
-            return False
-        searched = self._rest + piece
-        self._rest = searched[-len(self._wanted) + 1 :] if len(self._wanted) > 1 else b""
-        return self._wanted in searched
-
-
-def _was_said(folder: Path, mark: tuple[int, int], text: str) -> bool:
-    """Whether it stands in the log after ``mark``."""
-    search = _Search(text)
-    return any(search.feed(piece) for piece in since(folder, mark))
 
 
 def _end_of_log(folder: Path) -> tuple[int, int]:
