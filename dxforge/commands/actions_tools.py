@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dxforge.build.model import BuildPlan, BuildReport
     from dxforge.forge import DxForge
     from dxforge.orchestrator.orchestrator import Orchestrator
-    from dxforge.orchestrator.status import ToolRun, ToolStatus
+    from dxforge.orchestrator.status import ToolInfo, ToolRun, ToolStatus
 
 _FOLLOW_S = 0.1
 
@@ -173,6 +174,7 @@ class ToolActions(Desk):
         import asyncio
 
         from dxforge.commands.tools import ToolsResult
+        from dxforge.orchestrator.status import ToolState, ToolStatus
 
         async def work(forge: DxForge) -> Result:
             tools = forge.orchestrator
@@ -181,6 +183,7 @@ class ToolActions(Desk):
             if command != "stop":
                 for name in chosen:
                     tools.get_tool(name)
+            before = tools.infos() if command == "stop" else []
             todo = [tools.stop_all()] if names is None else [act(tools, name) for name in chosen]
             try:
                 done = await asyncio.gather(*todo, return_exceptions=True)
@@ -193,6 +196,12 @@ class ToolActions(Desk):
             errors = [error for error in done if isinstance(error, BaseException)]
             ours = tuple(error for error in errors if isinstance(error, DxForgeError))
             infos = tuple(info for info in tools.infos() if info.name in chosen)
+            # What dx.toml no longer declares is unknown once it has stopped.
+            stopped = [info for info in before if info.name in chosen and info.name not in tools.statuses()]
+            infos += tuple(dataclasses.replace(info, status=ToolStatus(state=ToolState.STOPPED)) for info in stopped)
+            if command == "stop" and not errors:
+                # What is neither in dx.toml nor running any more is not listed there.
+                infos += _gone([name for name in chosen if name not in {info.name for info in infos}])
             for error in errors:
                 if not isinstance(error, DxForgeError) or not infos:
                     raise error
@@ -201,6 +210,12 @@ class ToolActions(Desk):
             )
 
         return self._work(work)
+
+
+def _gone(names: Sequence[str]) -> tuple[ToolInfo, ...]:
+    from dxforge.orchestrator.status import ToolInfo, ToolState, ToolStatus
+
+    return tuple(ToolInfo(name=name, status=ToolStatus(ToolState.STOPPED)) for name in names)
 
 
 def _up(tools: Orchestrator) -> set[str]:
