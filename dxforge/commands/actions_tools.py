@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dxforge.build.model import BuildPlan, BuildReport
     from dxforge.forge import DxForge
     from dxforge.orchestrator.orchestrator import Orchestrator
-    from dxforge.orchestrator.status import ToolInfo, ToolRun, ToolStatus
+    from dxforge.orchestrator.status import ToolRun, ToolStatus
 
 _FOLLOW_S = 0.1
 
@@ -199,9 +199,6 @@ class ToolActions(Desk):
             # What dx.toml no longer declares is unknown once it has stopped.
             stopped = [info for info in before if info.name in chosen and info.name not in tools.statuses()]
             infos += tuple(dataclasses.replace(info, status=ToolStatus(state=ToolState.STOPPED)) for info in stopped)
-            if command == "stop" and not errors:
-                # What is neither in dx.toml nor running any more is not listed there.
-                infos += _gone([name for name in chosen if name not in {info.name for info in infos}])
             for error in errors:
                 if not isinstance(error, DxForgeError) or not infos:
                     raise error
@@ -210,12 +207,6 @@ class ToolActions(Desk):
             )
 
         return self._work(work)
-
-
-def _gone(names: Sequence[str]) -> tuple[ToolInfo, ...]:
-    from dxforge.orchestrator.status import ToolInfo, ToolState, ToolStatus
-
-    return tuple(ToolInfo(name=name, status=ToolStatus(ToolState.STOPPED)) for name in names)
 
 
 def _up(tools: Orchestrator) -> set[str]:
