@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dxforge import pipelines
-from dxforge.errors import DxForgeError
+from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import EventBus
 
 if TYPE_CHECKING:
-    from dxforge.orchestrator.definition import DxToolDefinition
     from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.orchestrator.registry import Registry
     from dxforge.runners import BackgroundWorker
     from dxforge.traffic.manager import TrafficManager
 
@@ -42,7 +42,9 @@ class DxForge:
         self._run_tasks = run_tasks
         self._background_worker: BackgroundWorker | None = None
         self._traffic_manager: TrafficManager | None = None
+        self._tool_registry: Registry | None = None
         self._orchestrator: Orchestrator | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -57,6 +59,9 @@ class DxForge:
 
         Background tasks that earlier sessions left waiting go on.
         """
+        with self._lock:
+            if self._closed:
+                self._orchestrator, self._background_worker, self._closed = None, None, False
         await self.traffic_manager.recover()
         if self._run_tasks and (self.root / ".dx" / "state.db").exists() and pipelines.background_is_on():
             await self.background_worker.start()
@@ -74,13 +79,24 @@ class DxForge:
             return self._traffic_manager
 
     @property
+    def tool_registry(self) -> Registry:
+        """What tools there are: all that it takes to look one up, without what it takes to run it."""
+        from dxforge.orchestrator.registry import Registry
+
+        with self._lock:
+            if self._tool_registry is None:
+                self._tool_registry = Registry(self.root)
+            return self._tool_registry
+
+    @property
     def orchestrator(self) -> Orchestrator:
         """The project's tools, those of ``dx.toml`` and those registered."""
         from dxforge.orchestrator.orchestrator import Orchestrator
 
+        registry = self.tool_registry
         with self._lock:
             if self._orchestrator is None:
-                self._orchestrator = Orchestrator(self.root, events=self.events, declared=self._declared)
+                self._orchestrator = Orchestrator(self.root, events=self.events, registry=registry)
             return self._orchestrator
 
     @property
@@ -105,11 +121,13 @@ class DxForge:
         Raises:
             ToolStopError: a process of a tool is still there after it was killed.
         """
+        with self._lock:
+            self._closed = True
         closing: list[Coroutine[object, object, None]] = []
         if self._background_worker is not None:
             closing.append(self._background_worker.close(CLOSE_S if self._run_tasks else 0.0))
         if self._orchestrator is not None:
-            closing.append(self._orchestrator.close())
+            closing.append(self._orchestrator.close(final=True))
         # At the same time; what one of them cannot do does not keep the other from it.
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if outcome is not None:
@@ -144,11 +162,12 @@ class DxForge:
 
         Raises:
             DxForgeError: what the pipeline raises. A step that fails is no error but in the report, with ``ok`` False.
+            UsageError: ``command`` is no text.
         """
+        if not isinstance(command, str):
+            raise UsageError(
+                f"the command is a text, not {type(command).__name__}",
+                where="run_pipeline",
+                hint='Write run_pipeline("install") or run_pipeline("build")',
+            )
         return await pipelines.run(self, command)
-
-    def _declared(self) -> Sequence[DxToolDefinition]:
-        from dxforge.config.load import load_config
-        from dxforge.orchestrator.definition import DxToolDefinition
-
-        return [DxToolDefinition.from_config(tool) for tool in load_config(self.root).tools]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dxforge.build.toolbox import Execution, ToolFacts
     from dxforge.config.model import Config, PackageSpec
     from dxforge.forge import DxForge
-    from dxforge.orchestrator.orchestrator import Orchestrator
+    from dxforge.orchestrator.registry import Registry
     from dxforge.syncing import RemoteResults
     from dxforge.traffic.model import InstallReport
 
@@ -110,7 +110,7 @@ async def plan_build(forge: DxForge, *, force: bool = False) -> BuildPlan:
 def built_already(forge: DxForge, *, allow_pending: bool = False) -> BuildReport | None:
     """The report of a :func:`build` that has nothing to do; None where it has. Quicker, as it needs no event loop."""
     # What is to be had from the remote only is something to do.
-    return make_builder(forge, far=False).up_to_date(pending=() if allow_pending else pending_files(forge))
+    return make_builder(forge, far=False).up_to_date(allow_pending=allow_pending, pending=pending_files(forge))
 
 
 PIPELINES: Mapping[str, Callable[[DxForge], Awaitable[InstallReport | BuildReport]]] = {
@@ -124,9 +124,10 @@ async def run(forge: DxForge, command: str) -> Report:
     pipeline = PIPELINES.get(command)
     if pipeline is not None:
         return await pipeline(forge)
-    near = difflib.get_close_matches(command, PIPELINES, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(command.strip().casefold(), PIPELINES, n=1, cutoff=0.4)
     guess = f"; did you mean {near[0]!r}?" if near else ""
-    note = f"there is no pipeline {command!r}, only {', '.join(map(repr, PIPELINES))}{guess}"
+    empty = "" if command.strip() else " (the name is empty)"
+    note = f"there is no pipeline {command!r}{empty}, only {', '.join(map(repr, PIPELINES))}{guess}"
     _log.warning("%s", note)
     return UnknownPipeline(command=command, notes=(note,))
 
@@ -168,10 +169,16 @@ def make_builder(forge: DxForge, *, jobs: int | None = None, far: bool = True) -
 
     config = load_config(forge.root)
     if config.build == BuildConfig():
-        _check_default(forge.orchestrator)
-    cache = _cache(forge, config) if far else None
-    tools = ToolsOfForge(forge.orchestrator)
-    return Builder(forge.root, config.build, tools, forge.events, jobs=jobs, cache=cache)
+        _check_default(forge.tool_registry)
+    return Builder(
+        forge.root,
+        config.build,
+        ToolsOfForge(forge),
+        forge.events,
+        jobs=jobs,
+        cache=_cache(forge, config) if far else None,
+        packages_dir=config.packages_dir,
+    )
 
 
 def _cache(forge: DxForge, config: Config) -> ReadThrough:
@@ -222,25 +229,33 @@ def pending_files(forge: DxForge) -> tuple[PendingFile, ...]:
 
 
 class ToolsOfForge:
-    """The orchestrator, as a build sees it (`dxforge.build.toolbox.Toolbox`)."""
+    """The project's tools, as a build sees them (`dxforge.build.toolbox.Toolbox`).
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
-        self._orchestrator = orchestrator
+    The orchestrator is asked for only where something is to run: a build with nothing to do does not pay for it.
+    """
+
+    def __init__(self, forge: DxForge) -> None:
+        self._forge = forge
 
     def definition(self, name: str) -> ToolFacts:
         """What of a tool has a say in what a step makes.
 
         Raises:
-            ToolError: unknown, or its program is not there.
+            ToolError: unknown, its program is not there, or what it depends on cannot be started in any order.
         """
         from dxforge.build.toolbox import ToolFacts
+        from dxforge.orchestrator import graph
 
-        tool = self._orchestrator.get_tool(name)
-        environment = self._orchestrator.environment(tool)
+        registry = self._forge.tool_registry
+        tool = registry.get(name)
+        if tool.dependencies:
+            graph.sorter(graph.closure([name], registry.all()))
+        environment = registry.environment(tool)
         return ToolFacts(
             name=name,
-            binary=self._orchestrator.resolve_binary(tool),
+            binary=registry.binary(tool),
             environment={key: environment[key] for key in (*tool.pass_env, *tool.env) if key in environment},
+            in_the_open=frozenset(key for key, value in tool.env.items() if environment.get(key) == value),
             # Not the arguments, probe and so on: they are the long-running form's.
             definition={"binary_path": tool.binary_path, "dependencies": list(tool.dependencies)},
             inputs=tool.inputs,
@@ -254,7 +269,7 @@ class ToolsOfForge:
         Raises:
             ToolError: one does not get ready.
         """
-        await self._orchestrator.ensure_all(names)
+        await self._forge.orchestrator.ensure_all(names)
 
     async def execute(self, name: str, args: Sequence[str], *, on_output: Callable[[str, str], None]) -> Execution:
         """Run a tool's program to its end.
@@ -264,7 +279,7 @@ class ToolsOfForge:
         """
         from dxforge.build.toolbox import Execution
 
-        run = await self._orchestrator.execute_tool(name, args, on_output=on_output)
+        run = await self._forge.orchestrator.execute_tool(name, args, on_output=on_output)
         return Execution(
             exit_code=run.exit_code,
             stdout=run.stdout,
@@ -275,16 +290,16 @@ class ToolsOfForge:
         )
 
 
-def _check_default(orchestrator: Orchestrator) -> None:
+def _check_default(registry: Registry) -> None:
     from dxforge.build.graph import DEFAULT
     from dxforge.errors import BuildPlanError
 
-    known = {tool.name for tool in orchestrator.tools()}
+    known = set(registry.all())
     missing = [name for name in (*DEFAULT.needs, *(step.tool for step in DEFAULT.steps)) if name not in known]
     if missing:
         what = f"{missing[0]} is" if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]} are"
         raise BuildPlanError(
-            f"there is no [build], and of the tools of the default one {what} missing",
+            f"there are no [[build.steps]], and of the tools of the default build {what} missing",
             where="dx.toml",
-            hint=f"Add [tools.{missing[0]}] with its binary_path, or a [build] with [[build.steps]] of your own tools",
+            hint=f"Add [tools.{missing[0]}] with its binary_path, or [[build.steps]] of your own tools",
         )

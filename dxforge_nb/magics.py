@@ -64,7 +64,7 @@ class DxMagics(Magics):
         Options of every command:
 
         -q        show nothing (a ``;`` at the end does the same)
-        -o NAME   store the result in the variable NAME; it has ``.exit_code`` and ``.to_json()``
+        -o NAME   store the result in the variable NAME; it has ``.ok``, ``.exit_code`` and ``.to_json()``
         --json    give the result as plain dicts and lists
 
         The result is also the magic's value: ``r = %dx status``. ``$name`` and ``{expression}`` are replaced by
@@ -82,6 +82,8 @@ class DxMagics(Magics):
             return self._run_cell(line, cell)
         except DxForgeError as error:
             raise one_line(error) from None
+        except KeyboardInterrupt as interrupt:
+            raise _without_frames(interrupt) from None
 
     def _run_cell(self, header: str, cell: str) -> Any:
         options, silent = _words(header)
@@ -166,6 +168,12 @@ def one_line(error: DxForgeError) -> DxForgeError:
         # On the instance, so that `except ConfigError` in a cell still finds the class it names.
         error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]
     return error
+
+
+def _without_frames(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
+    # The cell stops, and where in us it did so tells nobody anything. What became of things was said by the command.
+    interrupt._render_traceback_ = lambda: ["Interrupted."]  # type: ignore[attr-defined]
+    return interrupt
 
 
 def activate_project(folder: Path) -> None:

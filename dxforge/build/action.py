@@ -37,8 +37,11 @@ def make_manifest(
         "tool": step.tool,
         "args": list(step.args),
         "definition": dict(facts.definition),
-        # Only digests: a value may be a secret, and the manifest is written down.
-        "env": {name: _secret(name, value) for name, value in facts.environment.items()},
+        # Of others only digests: a value may be a secret, and the manifest is written down.
+        "env": {
+            name: f"={value}" if name in facts.in_the_open else _secret(name, value)
+            for name, value in facts.environment.items()
+        },
         "program": dict(program),
         "inputs": dict(inputs),
         "outputs": list(step.outputs),
@@ -78,7 +81,8 @@ def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         lines.append(f"args changed: {_args(old.get('args'))} → {_args(new['args'])}")
     programs = _table(old, "program"), _table(new, "program")
     lines += [f"{text.format(tool=tool)} changed" for what, text in _PROGRAM.items() if _differ(what, *programs)]
-    lines += [f"env {name} {how}" for name, how in _differences(_table(old, "env"), _table(new, "env"))]
+    before, after = _table(old, "env"), _table(new, "env")
+    lines += [f"env {name} {how}{_values(name, before, after)}" for name, how in _differences(before, after)]
     lines += [
         f"{name} of {tool} {how}" for name, how in _differences(_table(old, "definition"), _table(new, "definition"))
     ]
@@ -87,8 +91,19 @@ def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _values(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The values of a variable of the environment, where they are no secret."""
+    values = [str(table[name]) for table in (old, new) if name in table]
+    if not all(value.startswith("=") for value in values):
+        return ""
+    return ": " + " → ".join(_cut(value[1:]) or "(empty)" for value in values)
+
+
 def _args(args: object) -> str:
-    text = " ".join(map(str, args)) if isinstance(args, list) and args else "(none)"
+    return _cut(" ".join(map(str, args)) if isinstance(args, list) and args else "(none)")
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MAX_ARGS_CHARS else text[: _MAX_ARGS_CHARS - 1] + "…"
 
 

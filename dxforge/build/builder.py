@@ -36,6 +36,7 @@ class Builder:
         events: where `dxforge.build.events` go, in whatever thread they happen.
         jobs: so many programs run at once (default: one per core).
         cache: where results are kept (default: in ``.dx/build``, up to 5 GiB).
+        packages_dir: where the injected packages lie, which no step may write.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Builder:
         *,
         jobs: int | None = None,
         cache: Cache | None = None,
+        packages_dir: str = "",
     ) -> None:
         self._root = os.path.abspath(root)
         self._folder = Path(self._root) / ".dx" / "build"
@@ -55,6 +57,7 @@ class Builder:
         self._events = events or EventBus()
         self._jobs = jobs or _cores()
         self._cache = cache or LocalCache(self._folder)
+        self._packages_dir = packages_dir
 
     async def plan(self, *, force: bool = False, pending: Sequence[PendingFile] = ()) -> BuildPlan:
         """What a build would do now, and why. Writes nothing, starts nothing.
@@ -108,31 +111,36 @@ class Builder:
         session = self._session(force=force)
         blocking = read_by_steps(session.graph, pending)
         if blocking and not allow_pending:
-            return self._report(clock, session, [], [], pending=blocking)
-        notes = [f"built although a decision is due: {_paths(blocking)}"] if blocking else []
+            return self._report(clock, session, [], [], pending=blocking, ok=False)
+        notes = _due(blocking)
         async with contextlib.AsyncExitStack() as stack:
             notes += await self._lock(stack)
             run = Run(session, self._toolbox, self._events, jobs=self._jobs, clock=clock)
             results, more = await run.all()
-            report = self._report(clock, session, results, [*notes, *more])
+            report = self._report(clock, session, results, [*notes, *more], pending=blocking)
             return await run.finish(report)
 
-    def up_to_date(self, *, pending: Sequence[PendingFile] = ()) -> BuildReport | None:
+    def up_to_date(self, *, allow_pending: bool = False, pending: Sequence[PendingFile] = ()) -> BuildReport | None:
         """The report of a build in which nothing is to be done, or None: then `build` has something to do.
 
         Needs no event loop, which spares a command line program half of its time. Blocks while it reads.
+
+        Args:
+            allow_pending: as for `build`.
+            pending: as for `build`.
 
         Raises:
             BuildPlanError, ToolError, BuildError: as `build`.
         """
         clock = Clock()
         session = self._session()
-        if self._config.needs or read_by_steps(session.graph, pending) or any_in(self._folder / "staging"):
+        blocking = read_by_steps(session.graph, pending)
+        if self._config.needs or (blocking and not allow_pending) or any_in(self._folder / "staging"):
             return None
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._try_lock())
-            except (ProjectBusyError, WriteError):
+            except (OSError, ProjectBusyError, WriteError):
                 return None
             verdicts, notes = session.planner.all()
             if any(verdict.state is not StepState.UP_TO_DATE for verdict in verdicts):
@@ -140,11 +148,11 @@ class Builder:
             results = [settle(verdict, session, self._events, clock) for verdict in verdicts]
             for result in results:
                 self._events.emit(StepFinished(result=result))
-            return finish(session, self._report(clock, session, results, notes))
+            return finish(session, self._report(clock, session, results, [*_due(blocking), *notes], pending=blocking))
 
     def _session(self, *, force: bool = False) -> Session:
         facts = self._facts()
-        graph = make_graph(self._config, facts)
+        graph = make_graph(self._config, facts, packages_dir=self._packages_dir)
         check_places(
             self._root,
             {path: f"dx.toml: build.steps[{step.index}].outputs" for step in graph.steps for path in step.outputs},
@@ -180,8 +188,8 @@ class Builder:
             return self._toolbox.definition(name)
         except UnknownToolError as error:
             if self._config is DEFAULT:
-                hint = f"Declare [tools.{name}], or say what to build in [build]"
-                raise BuildPlanError(error.what, where="dx.toml: the build without [build]", hint=hint) from error
+                hint = f"Declare [tools.{name}], or say what to build in [[build.steps]]"
+                raise BuildPlanError(error.what, where="dx.toml: the build without steps", hint=hint) from error
             raise BuildPlanError(error.what, where=f"dx.toml: {key}", hint=error.hint) from error
 
     def _try_lock(self) -> contextlib.AbstractContextManager[None]:
@@ -204,7 +212,12 @@ class Builder:
                     self._events.emit(WaitingForBuild(text=text, pid=error.pid))
                     told = True
                 await asyncio.sleep(_POLL_S)
-            except (OSError, WriteError) as error:
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                return [
+                    f"nothing of this build can be kept: {self._folder}: {reason}; move it away, and it is made anew"
+                ]
+            except WriteError as error:
                 return [f"nothing of this build can be kept: {error}"]
             else:
                 return []
@@ -217,9 +230,10 @@ class Builder:
         notes: Sequence[str],
         *,
         pending: tuple[PendingFile, ...] = (),
+        ok: bool = True,
     ) -> BuildReport:
         return BuildReport(
-            ok=not pending and all(result.ok for result in results),
+            ok=ok and all(result.ok for result in results),
             steps=tuple(sorted(results, key=lambda result: result.step.index)),
             pending=pending,
             needs=session.needs,
@@ -227,6 +241,10 @@ class Builder:
             duration_s=clock.passed_s(),
             started=clock.started,
         )
+
+
+def _due(files: Sequence[PendingFile]) -> list[str]:
+    return [f"built although a decision is due: {_paths(files)}"] if files else []
 
 
 def _paths(files: Sequence[PendingFile]) -> str:

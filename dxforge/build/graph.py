@@ -32,7 +32,7 @@ class Graph:
         return sorted(self.steps, key=lambda step: (step.wave, step.index))
 
 
-def make_graph(config: BuildConfig, facts: Mapping[str, ToolFacts]) -> Graph:
+def make_graph(config: BuildConfig, facts: Mapping[str, ToolFacts], *, packages_dir: str = "") -> Graph:
     """The graph of the steps of ``config``.
 
     A step waits for those that may write what it reads. One that names no inputs may read anything: it waits for all
@@ -41,12 +41,13 @@ def make_graph(config: BuildConfig, facts: Mapping[str, ToolFacts]) -> Graph:
     Args:
         config: ``[build]``.
         facts: what is known of each step's tool.
+        packages_dir: the folder of the injected packages, from the project's root; no step may write there.
 
     Raises:
         BuildPlanError: outputs that overlap or must not be written, a glob that cannot be, a cycle.
     """
     steps = _steps(config, facts)
-    _check_outputs(steps, config)
+    _check_outputs(steps, config, packages_dir)
     _check_inputs(steps, config)
     globs = Globs([step.inputs for step in steps], without=[step.outputs for step in steps])
     written = _written(steps, globs)
@@ -92,7 +93,7 @@ def _key(config: BuildConfig, step: Step, name: str) -> str:
     return f"dx.toml: build.steps[{step.index}].{name}" if own else f"dx.toml: tools.{step.tool}.{name}"
 
 
-def _check_outputs(steps: Sequence[Step], config: BuildConfig) -> None:
+def _check_outputs(steps: Sequence[Step], config: BuildConfig, packages_dir: str) -> None:
     owned = sorted((path.split("/"), step.index) for step in steps for path in step.outputs)
     top: tuple[str, int] | None = None
     for parts, index in owned:
@@ -100,6 +101,13 @@ def _check_outputs(steps: Sequence[Step], config: BuildConfig) -> None:
         if path in _OURS or NEVER & set(parts):
             where = _key(config, step, "outputs")
             raise BuildPlanError(f'"{path}" is not a step\'s to write', where=where, hint="Name another file or folder")
+        if packages_dir and (inside(path, packages_dir) or inside(packages_dir, path)):
+            relation = "is" if path == packages_dir else "lies in" if inside(path, packages_dir) else "holds"
+            raise BuildPlanError(
+                f'the output "{path}" {relation} the folder of the packages, which hold your edits',
+                where=_key(config, steps[index], "outputs"),
+                hint="Outputs are replaced as a whole: name a folder that only the step writes",
+            )
         # In this order, what lies in an output follows it, and a step's own outputs do not overlap.
         if top is not None and inside(path, top[0]):
             (later, at), (earlier, other) = sorted([(path, index), top], key=lambda owner: owner[1], reverse=True)

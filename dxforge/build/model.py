@@ -70,7 +70,7 @@ class Changes:
     """How what a step depends on differs from its last run. Paths from the project's root.
 
     ``changed`` maps a path to its old and new content (``file:<sha256>``, ``exec:<sha256>``, ``link:...``); ``other``
-    are lines about everything that is no input. Values of the environment appear nowhere.
+    are lines about everything that is no input. Values of the environment only where ``dx.toml`` has them.
     """
 
     added: Mapping[str, str] = field(default_factory=dict)
@@ -83,9 +83,14 @@ class Changes:
 
     def text(self) -> str:
         """One line: what differs, with at most three paths named."""
-        kinds = (("added", [*self.added]), ("changed", [*self.changed]), ("removed", [*self.removed]))
+        changed = f"changed{self._only_how()}"
+        kinds = (("added", [*self.added]), (changed, [*self.changed]), ("removed", [*self.removed]))
         parts = [_some(paths, what) for what, paths in kinds if paths]
         return "; ".join([*self.other, *parts])
+
+    def _only_how(self) -> str:
+        how = how_changed(*next(iter(self.changed.values()))) if len(self.changed) == 1 else ""
+        return f" ({how})" if how else ""
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""
@@ -105,6 +110,32 @@ class Changes:
             changed={path: (old, new) for path, (old, new) in data["changed"].items()},
             other=tuple(data["other"]),
         )
+
+
+def how_changed(old: str, new: str) -> str:
+    """What else than its content is another of an input (see `Changes`): permissions, target, kind; else nothing."""
+    was, _, before = old.partition(":")
+    now, _, after = new.partition(":")
+    if was == now == "link":
+        one, other = _link_target(before), _link_target(after)
+        return f"link {one} → {other}" if one != other else ""
+    if was == now:
+        return ""
+    if was in _MODES and now in _MODES:
+        return f"mode {_MODES[was]} → {_MODES[now]}" + (", and its content" if before != after else "")
+    return f"{_KINDS.get(was, was)} → {_KINDS.get(now, now)}"
+
+
+_MODES = {"file": "644", "exec": "755"}
+"""As git has it: executable by its owner, or not."""
+_KINDS = {"exec": "file"}
+
+
+def _link_target(text: str) -> str:
+    """Of ``target what-is-there``, where the second is missing for a folder."""
+    target, _, there = text.rpartition(" ")
+    known = there.startswith(("file:", "exec:")) or there in {"dangling", "fifo", "socket", "device"}
+    return target if known and target else text
 
 
 def _some(paths: list[str], what: str) -> str:
@@ -295,7 +326,8 @@ _PLAIN = (
 class BuildReport:
     """What a build did.
 
-    ``pending`` are files that await a decision in what a step reads: unless that was allowed, nothing was run.
+    ``pending`` are files that await a decision in what a step reads: unless that was allowed, nothing was run, and
+    ``ok`` is False.
     """
 
     ok: bool

@@ -245,9 +245,9 @@ class Planner:
 
 
 def _again(last: Record) -> str:
-    if last.outcome == "failed":
+    if last.outcome in ("failed", "kept") and last.reason:
         return f"failed last time{f': {last.reason}' if last.reason else ''}"
-    if last.outcome == "running":
+    if last.outcome in ("running", "kept"):
         return "its last run was cut short"
     return last.reason
 

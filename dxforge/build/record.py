@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-Outcome = Literal["ok", "failed", "running", "uncached"]
+Outcome = Literal["ok", "failed", "kept", "running", "uncached"]
+"""``kept``: it failed, and its outputs are again those of the run before."""
 """``running``: its build was killed. ``uncached``: it succeeded, and its reason says why that cannot be used again."""
 
 _KINDS = ("file", "dir", "link", "special")
-_OUTCOMES = ("ok", "failed", "running", "uncached")
+_OUTCOMES = ("ok", "failed", "kept", "running", "uncached")
 
 
 class Row(NamedTuple):

@@ -10,6 +10,7 @@ Outputs on another file system than ``.dx`` cannot be exchanged: those are empti
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -92,11 +93,13 @@ class Outputs:
             (folder / "new").mkdir(parents=True)
             for number, path in enumerate(outputs):
                 _stage(folder / "new" / str(number), path, rows, cache)
-        except OSError as error:
-            _remove(folder)
-            raise StagingError(str(error)) from error
-        except BaseException:
-            _remove(folder)
+        except BaseException as error:
+            # Only this: what a killed build left may still lie beside it.
+            with contextlib.suppress(OSError):
+                _remove(folder / "new")
+                folder.rmdir()
+            if isinstance(error, OSError):
+                raise StagingError(str(error)) from error
             raise
         swap = self._slot(step_id, outputs, known)
         for number, (path, target) in enumerate(zip(outputs, targets, strict=True)):
@@ -164,6 +167,8 @@ class Outputs:
         tables = [[[path, *row] for path, row in rows.items()] for rows in known]
         swap = folder / "swap"
         try:
+            if os.path.lexists(self._replaced):
+                self._replaced.mkdir(exist_ok=True)  # fails where it is no folder, while nothing has been moved
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "about.json").write_text(json.dumps({"outputs": list(outputs), "known": tables}))
             if (folder / "new").is_dir():
@@ -230,6 +235,7 @@ class Outputs:
         return self._digests.moved(path, str(file), stamp(status)) == row.what
 
     def _put_aside(self, file: Path, path: str) -> Path:
+        self._replaced.mkdir(parents=True, exist_ok=True)
         for number in itertools.count():
             target = self._replaced / (f"{self._time_name}.{number}" if number else self._time_name) / path
             try:

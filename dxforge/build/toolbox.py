@@ -17,6 +17,8 @@ class ToolFacts:
     """The resolved program; its content is part of what a step's result depends on."""
     environment: Mapping[str, str]
     """Only what is declared: ``env``, and the values of ``pass_env``. Neither PATH nor HOME."""
+    in_the_open: frozenset[str] = frozenset()
+    """The names of those whose values stand in ``dx.toml``: they may be shown and written down."""
     definition: Mapping[str, Any]
     """What else of the definition a result depends on, as JSON. It is written down: no secrets."""
     inputs: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dxforge.build.cache import Cache, write_record
+from dxforge.build.cache import Cache, DamagedError, write_record
 from dxforge.build.digests import Digests
 from dxforge.build.model import SHOWN, BuildReport, Changes, Step, StepState
 from dxforge.build.outputs import Held, look_at, read
@@ -55,6 +55,8 @@ class Work:
         self._cache = cache
         self._records = records
         self._digests = digests
+        self._good: dict[str, Rows] = {}
+        """Of steps that are being run: what the last run that succeeded made, where that was still there."""
         self._outputs = Outputs(root, folder, digests, time_name=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
 
     def repair(self) -> list[str]:
@@ -99,6 +101,9 @@ class Work:
         """
         step, notes = verdict.step, []
         known = self._wrote(step.id)
+        last = self._records.get(step.id)
+        if last is not None and last.outcome in ("ok", "kept") and last.rows:
+            self._good[step.id] = last.rows
         aside: Aside = {}
         try:
             aside = self._outputs.clear(step.id, step.outputs, known) if step.outputs else {}
@@ -115,12 +120,31 @@ class Work:
         Returns notes.
         """
         try:
-            rows = read(look_at(self._root, verdict.step.outputs), self._digests)
+            rows: Rows = read(look_at(self._root, verdict.step.outputs), self._digests)
         except BuildError:
             rows = {}
+        return [*self._told(aside), *self._fail(verdict, rows, reason, transcript)]
+
+    def _fail(
+        self, verdict: Verdict, rows: Rows, reason: str, transcript: Transcript, duration_s: float = 0.0
+    ) -> list[str]:
+        """Write down that a step failed or (no ``reason``) was cut short, and put the last good outputs back.
+
+        ``rows`` are what it wrote. Returns notes. So what serves or reads the outputs goes on with something whole.
+        """
+        step, notes = verdict.step, list[str]()
         outcome: Outcome = "failed" if reason else "running"
-        record = self._record(verdict, outcome, rows, transcript=transcript, reason=reason)
-        return [*self._told(aside), *self._set(verdict.step, record)]
+        good = self._good.pop(step.id, None)
+        if good is not None:
+            try:
+                aside = self._outputs.restore(step.id, step.outputs, good, [rows], self._cache)
+            except (DamagedError, StagingError, OSError, WriteError):
+                pass  # what the failed run left is there then, as after a first run
+            else:
+                rows, outcome = good, "kept"
+                notes = [*self._told(aside), f"{_some(step.outputs)}: as the last build that succeeded made it"]
+        record = self._record(verdict, outcome, rows, duration_s, transcript, reason=reason)
+        return [*notes, *self._set(step, record)]
 
     def share(self, first: Step, step: Step) -> None:
         """``step`` is the same as ``first``, which ran: so was its run."""
@@ -143,8 +167,9 @@ class Work:
         except BuildError as unreadable:
             error = str(unreadable)
         if error:
-            notes = [*self._told(aside), *self._set(step, ended("failed", rows, error))]
+            notes = [*self._told(aside), *self._fail(verdict, rows, error, transcript, execution.duration_s)]
             return After(state=StepState.FAILED, error=error, notes=tuple(notes))
+        self._good.pop(step.id, None)
         notes = self._told(self._forget_same(aside, rows))
         record = ended("ok", rows)
         if step.cacheable:
@@ -190,9 +215,12 @@ class Work:
     def _told(self, aside: Aside) -> list[str]:
         if not aside:
             return []
-        folders = sorted({str(file)[: -len(path) - 1] for path, file in aside.items()})
-        where = ", ".join(os.path.relpath(folder, self._root) for folder in folders)
-        return [f"put aside in {where}: {_some(list(aside))} (not what the step wrote)"]
+        # Relative to the project, these hold nothing that a shell would read in another way.
+        tops = sorted({str(file)[: -len(path) - 1] for path, file in aside.items()})
+        folders = [os.path.relpath(top, self._root) for top in tops]
+        back = " && ".join(f"cp -a {folder}/. ." for folder in folders)
+        what = f"put aside in {', '.join(folders)}: {_some(list(aside))} (not what the step wrote)"
+        return [f"{what}; `{back}` in the project's folder brings it back"]
 
     @staticmethod
     def _record(

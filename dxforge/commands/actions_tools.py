@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -62,10 +63,15 @@ class ToolActions(Desk):
             raise UsageError("--follow has no end, and --json is one object at the end", where="logs --follow")
         forge = self._look()
         forge.orchestrator.get_tool(name)
+        folder = forge.root / ".dx" / "tools" / name
         if follow:
-            self._follow(forge.root / ".dx" / "tools" / name, lines)
+            self._follow(folder, lines)
         return LogsResult(
-            tool=name, lines=() if follow else tuple(forge.orchestrator.logs(name, tail=lines)), followed=follow
+            tool=name,
+            lines=() if follow else tuple(forge.orchestrator.logs(name, tail=lines)),
+            followed=follow,
+            wanted=lines,
+            runs=self._typed(folder / "runs") if (folder / "runs").is_dir() else "",
         )
 
     def _follow(self, folder: Path, lines: int) -> None:
@@ -116,6 +122,8 @@ class ToolActions(Desk):
         from dxforge import pipelines
         from dxforge.commands.builds import BuildResult
 
+        if graph is not None and not (folder := (self.session.cwd / graph).parent).is_dir():
+            raise UsageError(f"there is no folder {self._typed(folder)}", where="--graph", hint="Make it first")
         up: set[str] = set()
 
         async def work(forge: DxForge) -> BuildReport | BuildPlan:
@@ -166,6 +174,7 @@ class ToolActions(Desk):
         import asyncio
 
         from dxforge.commands.tools import ToolsResult
+        from dxforge.orchestrator.status import ToolState, ToolStatus
 
         async def work(forge: DxForge) -> Result:
             tools = forge.orchestrator
@@ -174,6 +183,7 @@ class ToolActions(Desk):
             if command != "stop":
                 for name in chosen:
                     tools.get_tool(name)
+            before = tools.infos() if command == "stop" else []
             todo = [tools.stop_all()] if names is None else [act(tools, name) for name in chosen]
             try:
                 done = await asyncio.gather(*todo, return_exceptions=True)
@@ -186,6 +196,9 @@ class ToolActions(Desk):
             errors = [error for error in done if isinstance(error, BaseException)]
             ours = tuple(error for error in errors if isinstance(error, DxForgeError))
             infos = tuple(info for info in tools.infos() if info.name in chosen)
+            # What dx.toml no longer declares is unknown once it has stopped.
+            stopped = [info for info in before if info.name in chosen and info.name not in tools.statuses()]
+            infos += tuple(dataclasses.replace(info, status=ToolStatus(state=ToolState.STOPPED)) for info in stopped)
             for error in errors:
                 if not isinstance(error, DxForgeError) or not infos:
                     raise error

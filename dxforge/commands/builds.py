@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dxforge.build.model import BuildPlan, BuildReport, Changes, StepPlan, StepResult, StepState
+from dxforge.build.model import BuildPlan, BuildReport, Changes, StepPlan, StepResult, StepState, how_changed
 from dxforge.commands.changes import awaiting
 from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, error_json, plural
 from dxforge.commands.shown import lines_of
@@ -39,6 +40,9 @@ _LISTED_AT_MOST = 50
 _WORTH_SAYING_S = 0.1
 _DRAWN_AT_MOST = 200
 _UNFOLDED_AT_MOST = 30
+_SIGNS = {"added": "+ added", "changed": "~ changed", "removed": "- removed"}
+_COME_OR_GONE = re.compile(r"(?:env \S+|\S+ of \S+) (added|removed)\b")
+"""Lines of `Changes.other` about what is new or no longer there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -104,7 +108,7 @@ class BuildResult(Result):
         others = f", and {plural(len(failed) - 1, 'other step')}" if len(failed) > 1 else ""
         hint = f"All that it wrote is in {self._logs(failed[0])}" if failed[0].stderr_path else ""
         return BuildFailedError(
-            f"failed with {failed[0].error}{others}", where=f"step {shortened(failed[0].step.name)}", hint=hint
+            f"failed: {failed[0].error}{others}", where=f"step {shortened(failed[0].step.name)}", hint=hint
         )
 
     def summary(self) -> str:
@@ -125,7 +129,7 @@ class BuildResult(Result):
         if listed:
             planned = isinstance(self.report, BuildPlan)
             header = ("Step", "Plan", "Why") if planned else ("Step", "Result", "Time", "Why")
-            yield Table(tuple(_row(step) for step in listed), header)
+            yield Table(tuple(_row(step) for step in listed), header, cut_first=True)
         if len(listed) < len(self._steps):
             yield Text(line(f"{plural(len(rest), 'step')} up to date."))
         if not self._steps and not self._blocked:
@@ -244,16 +248,13 @@ def _row(step: StepPlan | StepResult) -> tuple[Line, ...]:
 
 
 def _changes(changes: Changes) -> Iterator[tuple[Line, ...]]:
-    kinds = (
-        ("+ added", "added", changes.added),
-        ("~ changed", "", changes.changed),
-        ("- removed", "removed", changes.removed),
-    )
     for other in changes.other:
-        yield line("~ changed"), line(other)
-    for word, _, paths in kinds:
+        found = _COME_OR_GONE.match(other)
+        yield line(_SIGNS[found[1] if found else "changed"]), line(other)
+    for word, paths in (("added", changes.added), ("changed", changes.changed), ("removed", changes.removed)):
         for number, path in enumerate(sorted(paths)):
             if number == _FOLDED_LINES:
-                yield line(word), line(f"… and {len(paths) - number} more (--json has all)")
+                yield line(_SIGNS[word]), line(f"… and {len(paths) - number} more (--json has all)")
                 break
-            yield line(word), line(path)
+            how = how_changed(*changes.changed[path]) if word == "changed" else ""
+            yield line(_SIGNS[word]), line(path, Span(f"  {how}" if how else ""))

@@ -19,6 +19,8 @@ PROGRAM = "dxforge"
 _INSTANT = frozenset({"help", "version"})
 """Actions that are over before anything could be shown."""
 _COMPLETE = "_DXFORGE_COMPLETE"
+_NOTHING: dict[str, dict[str, Any]] = {"build": {"steps": []}}
+"""What JSON holds beside the error, by action: keys that are promised always."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -39,31 +41,31 @@ def run(args: Sequence[str]) -> int:
     """Run one command line on the real streams; returns the exit status."""
     # A line that cannot be parsed is answered in JSON where it asks for that; after `run TOOL` the tool is asked.
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
-    about_tools = False
+    action = ""
     try:
-        from dxforge.commands.grammar import SECTIONS, parse
+        from dxforge.commands.grammar import parse
 
         call = parse(args)
-        about_tools = call.action in {*SECTIONS["Tools"], *SECTIONS["Build"]}
+        action = call.action
         as_json = call.options.as_json
         result = _execute(call)
-        if not call.options.quiet or as_json:
-            _show(result, as_json=as_json)
+        if (not call.options.quiet or as_json) and (unwritable := _show(result, as_json=as_json)):
+            return _mute(unwritable)
         if (failure := result.failure()) and not as_json:
             _complain(failure)
         return result.exit_code
     except UsageError as error:
-        return _fail(error, 2, as_json=as_json)
+        return _fail(error, 2, action, as_json=as_json)
     except DxForgeError as error:
-        return _fail(error, 1, as_json=as_json)
+        return _fail(error, 1, action, as_json=as_json)
     except KeyboardInterrupt:
-        return _interrupted(about_tools=about_tools, as_json=as_json)
+        return _interrupted(action, as_json=as_json)
     except BrokenPipeError:
         # The reader has gone (`| head`): what was asked for is done, there is just no one to tell.
         _drop_stdout()
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort, so that no user meets a traceback
-        return _unexpected(error, as_json=as_json)
+        return _unexpected(error, action, as_json=as_json)
 
 
 def _execute(call: Call) -> Result:
@@ -117,15 +119,28 @@ def _fill_closed_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
-def _show(result: Result, *, as_json: bool) -> None:
-    if as_json:
-        import json
+def _show(result: Result, *, as_json: bool) -> OSError | None:
+    """Write the result; the error where standard output cannot be written (a full disk)."""
+    try:
+        if as_json:
+            import json
 
-        _write(sys.stdout, json.dumps(result.to_json()))
-    elif result.shown_live:
-        pass
-    else:
-        _draw([*result.view(), *result.notice_blocks()], sys.stdout)
+            _write(sys.stdout, json.dumps(result.to_json()))
+        elif not result.shown_live:
+            _draw([*result.view(), *result.notice_blocks()], sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return error
+    return None
+
+
+def _mute(error: OSError) -> int:
+    """Nothing more can be written to standard output; returns the exit status."""
+    _drop_stdout()
+    reason = (error.strerror or str(error)).lower()
+    _to_stderr("error", f"standard output cannot be written: {reason}", "What was asked for is done, but not shown")
+    return 1
 
 
 def _interactive(stream: TextIO) -> bool:
@@ -140,11 +155,11 @@ def _write(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def _fail(error: DxForgeError, status: int, *, as_json: bool) -> int:
+def _fail(error: DxForgeError, status: int, action: str, *, as_json: bool) -> int:
     if as_json:
         from dxforge.commands.result import error_json
 
-        _answer_error(error_json(error))
+        _answer_error(error_json(error), action)
     else:
         _complain(error)
     if _debugging():
@@ -160,24 +175,26 @@ def _complain(error: DxForgeError) -> None:
     _to_stderr("error", f"{where}{shown(error.what)}", hint_text(error.hint), log_tail(error))
 
 
-def _interrupted(*, about_tools: bool, as_json: bool) -> int:
+def _interrupted(action: str, *, as_json: bool) -> int:
+    from dxforge.commands.grammar import SECTIONS
+
     what = "interrupted"
     hint = f"`{PROGRAM} log` shows what was done; everything else is as it was"
-    if about_tools:
+    if action in {*SECTIONS["Tools"], *SECTIONS["Build"]}:
         hint = f"what this command had started is stopped; `{PROGRAM} status` shows what runs"
     if as_json:
-        _answer_error({"kind": "KeyboardInterrupt", "what": what, "where": "", "hint": hint})
+        _answer_error({"kind": "KeyboardInterrupt", "what": what, "where": "", "hint": hint}, action)
     else:
         _to_stderr(what, hint, "")
     return 130
 
 
-def _unexpected(error: Exception, *, as_json: bool) -> int:
+def _unexpected(error: Exception, action: str, *, as_json: bool) -> int:
     """A bug of ours: one line and how to report it, the traceback on request."""
     what = f"{type(error).__name__}: {error}"
     hint = "This is a bug in dxforge: run it again with DXFORGE_DEBUG=1 and report the whole output"
     if as_json:
-        _answer_error({"kind": type(error).__name__, "what": what, "where": "", "hint": hint})
+        _answer_error({"kind": type(error).__name__, "what": what, "where": "", "hint": hint}, action)
     else:
         from dxforge.commands.shown import shown
 
@@ -187,13 +204,16 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
     return 1
 
 
-def _answer_error(fields: dict[str, Any]) -> None:
+def _answer_error(fields: dict[str, Any], action: str) -> None:
     import json
 
     try:
-        _write(sys.stdout, json.dumps({"ok": False, "error": fields}))
+        _write(sys.stdout, json.dumps({"ok": False, **_NOTHING.get(action, {}), "error": fields}))
     except BrokenPipeError:
         _drop_stdout()
+    except OSError as error:
+        _drop_stdout()
+        _to_stderr("error", f"{fields['what']} (nor can standard output be written: {error})", fields["hint"])
 
 
 def _to_stderr(label: str, text: str, hint: str, output: Sequence[str] = ()) -> None:

@@ -74,7 +74,14 @@ def run(**arguments: Any) -> Parsed:
 @click.command(cls=Command)
 @_name
 @click.option(
-    "-n", "lines", type=click.IntRange(min=0), default=100, metavar="N", show_default=True, help="The last N lines."
+    "-n",
+    "--tail",
+    "lines",
+    type=click.IntRange(min=0),
+    default=100,
+    metavar="N",
+    show_default=True,
+    help="The last N lines.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on showing new lines, until interrupted.")
 def logs(**arguments: Any) -> Parsed:

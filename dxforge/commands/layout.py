@@ -24,6 +24,9 @@ from dxforge.commands.view import (
 
 _BETWEEN = 2
 _ALIGNED_AT_MOST = 100
+_SHARE_OF_FIRST = 3
+_LEAST_OF_FIRST = 12
+"""Of the window's columns, a first column that may be cut takes a third, and at least so many."""
 
 
 def layout(blocks: Iterable[Block], *, columns: int | None = None) -> Iterator[Line]:
@@ -107,6 +110,8 @@ def _table(table: Table, columns: int | None) -> Iterator[Line]:
         rows.insert(0, tuple((Span(name, "strong"),) for name in table.header))
     if not rows:
         return
+    if table.cut_first and columns is not None:
+        rows = [(_cut(row[0], max(columns // _SHARE_OF_FIRST, _LEAST_OF_FIRST)), *row[1:]) for row in rows]
     widths = [_column_width(column) for column in zip(*rows, strict=True)]
     margin = Span("  " * table.indent)
     for row in rows:
@@ -114,7 +119,7 @@ def _table(table: Table, columns: int | None) -> Iterator[Line]:
         used = width(margin.text)
         for number, cell in enumerate(row):
             last = number == len(row) - 1
-            if last and number and columns is not None and used + _line_width(cell) > columns:
+            if last and number and cell and columns is not None and used + _line_width(cell) > columns:
                 yield _without_trailing_space(spans)
                 below = Span(margin.text + " " * (widths[0] + _BETWEEN))
                 *parts, rest = _wrapped(cell, columns - width(below.text))
@@ -132,6 +137,23 @@ def _column_width(column: Iterable[Line]) -> int:
     """As wide as its widest cell; a few endless ones do not push everything else out of sight."""
     widths = sorted(map(_line_width, column))
     return max((cell for cell in widths if cell <= _ALIGNED_AT_MOST), default=0)
+
+
+def _cut(line: Line, room: int) -> Line:
+    """``line`` in at most ``room`` columns."""
+    if _line_width(line) <= room:
+        return line
+    kept: list[Span] = []
+    left = room - 1
+    for span in line:
+        text = ""
+        for character in span.text:
+            if width(text + character) > left:
+                return (*kept, Span(f"{text}…", span.style))
+            text += character
+        kept.append(span)
+        left -= width(text)
+    return tuple(kept)
 
 
 def _wrapped(line: Line, room: int) -> list[Line]:

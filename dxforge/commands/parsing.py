@@ -35,6 +35,15 @@ class Call:
     options: Options
 
 
+_ELSEWHERE: dict[tuple[str | None, str], str] = {
+    ("", "-C"): "-C stands before the command: `{program} -C FOLDER {name}`",
+    ("start", "--all"): "Name the tools; `{program} status` lists them",
+    ("restart", "--all"): "Name the tools; `{program} status` lists them",
+}
+"""What to do instead of an option that others have, by command ("" is any) and option."""
+_PLAINER = {"is not a valid integer range": "is no whole number", "is not a valid float range": "is no number"}
+
+
 def usage_error(error: click.UsageError, program: str) -> UsageError:
     """Click's complaint as ours."""
     where = error.ctx.command_path if error.ctx is not None else program
@@ -42,6 +51,11 @@ def usage_error(error: click.UsageError, program: str) -> UsageError:
     message = error.format_message().rstrip(".")
     what, _, better = message.partition(" Did you mean ")
     hint = f"Did you mean {better}" if better else f"`{program} help{f' {name}' if name else ''}` shows how it is used"
+    if isinstance(error, click.NoSuchOption):
+        hint = _ELSEWHERE.get((name, error.option_name)) or _ELSEWHERE.get(("", error.option_name)) or hint
+        hint = hint.format(program=program, name=name)
+    for words, plainer in _PLAINER.items():
+        what = what.replace(words, plainer)
     return UsageError(_lower_first(what.rstrip(".")), where=where, hint=hint.rstrip("?"))
 
 

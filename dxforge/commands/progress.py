@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dxforge.background.tasks import TaskChanged, TaskProgressed
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from rich.live import Live as Screen
     from rich.progress import Progress as Bars
 
+_TOLD = 32
+"""So many lines are remembered, so that they are not told twice."""
 _PATIENCE_S = 0.4
 _LABELS = {
     "resolve": "Resolving",
@@ -68,6 +72,7 @@ class Reporter(Live):
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._closed = False
+        self._told: deque[str] | None = deque(maxlen=_TOLD) if _same_place(stream, output) else None
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -121,7 +126,10 @@ class Reporter(Live):
         if self._wants_bars:
             self._board(event)
         elif not self._quiet and (told := line_of(event)):
-            self._say("".join(shown(span.text) for span in told))
+            text = "".join(shown(span.text) for span in told)
+            self._say(text)
+            if self._told is not None:
+                self._told.append(f"{text}\n")
 
     def _clear(self) -> None:
         for shown_now in (self._bars, self._screen):
@@ -135,6 +143,9 @@ class Reporter(Live):
             self._clear()
             self._wants_bars = False
         target = self._stream if stream == "stderr" or self._output is None else self._output
+        if self._told and target is self._output:
+            # `watch` says there how a tool stands, for whoever reads only that.
+            text = "".join(part for part in text.splitlines(keepends=True) if part not in self._told)
         target.write(encodable(text, target))
         target.flush()
 
@@ -178,6 +189,14 @@ class Reporter(Live):
         bars = Bars(*columns, console=console_for(self._stream), transient=True)
         bars.start()
         return bars
+
+
+def _same_place(one: TextIO, other: TextIO | None) -> bool:
+    """Whether what is written to both lands in one place: a terminal, a file, a pipe."""
+    try:
+        return one is other or (other is not None and os.path.sameopenfile(one.fileno(), other.fileno()))
+    except (OSError, ValueError):
+        return False
 
 
 def _amount(event: Progress) -> str:

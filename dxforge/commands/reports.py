@@ -244,12 +244,15 @@ class StatusResult(Result):
 
     def view(self) -> Sequence[Block]:
         blocks: list[Block] = [Text(line("Project ", Span(self.project, "strong"))), Gap()]
-        blocks.extend(self._packages())
+        if self.packages or not self.tools:
+            blocks.extend((*self._packages(), Gap()))
         if self.tools:
-            blocks.extend((Gap(), tool_table(self.tools)))
+            blocks.append(tool_table(self.tools))
             if all(info.status.state is ToolState.STOPPED for info in self.tools):
                 start = (f"{self.program} start TOOL", "start a tool, and what it depends on")
                 blocks.extend((Gap(), Commands((start,))))
+        if not self.tools:
+            blocks = blocks[:-1]
         if tasks := shown_in_status(self.tasks):
             blocks.extend((Gap(), task_table(tasks), *task_commands(tasks, self.program)))
         return blocks

@@ -32,6 +32,11 @@ class Result:
         return DONE
 
     @property
+    def ok(self) -> bool:
+        """As in JSON; where that says nothing, whether the exit status is 0."""
+        return bool(self.to_json().get("ok", self.exit_code == DONE))
+
+    @property
     def shown_live(self) -> bool:
         """Whether a terminal has seen everything while it happened."""
         return False

@@ -49,8 +49,16 @@ def _row(info: ToolInfo) -> tuple[Line, ...]:
         cell(info.cpu_percent, f"{info.cpu_percent or 0:.0f}%"),
         cell(info.memory_bytes, size(info.memory_bytes or 0)),
         line(str(info.restarts) if info.restarts else _NONE),
-        line(Span(info.status.detail or info.health, "" if info.status.detail else "dim")),
+        _standing(info),
     )
+
+
+def _standing(info: ToolInfo) -> Line:
+    """What is to say of a tool; of one that is well also where that is asked."""
+    detail, health = info.status.detail, info.health
+    if detail and (info.status.state is not ToolState.HEALTHY or not health):
+        return line(detail)
+    return line(Span(health, "dim"), f"  {detail}" if detail else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -170,11 +178,17 @@ class RunResult(Result):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LogsResult(Result):
-    """The last lines that a tool wrote. ``followed``: they were shown as they came, until the user had enough."""
+    """The last lines that a tool wrote.
+
+    ``followed``: they were shown as they came, until the user had enough. ``wanted``: so many were asked for. ``runs``:
+    where output of its executions is kept, if there is any.
+    """
 
     tool: str
     lines: tuple[str, ...]
     followed: bool = False
+    wanted: int = 100
+    runs: str = ""
 
     @property
     def shown_live(self) -> bool:
@@ -193,8 +207,11 @@ class LogsResult(Result):
     def view(self) -> Sequence[Block]:
         if self.followed:
             return [Text(line(Span(f"Stopped following {self.tool}.", "dim")))]
+        if not self.wanted:
+            return [Text(line("No lines were asked for (-n 0)."))]
         if not self.lines:
-            return [Text(line(f"{self.tool} has written nothing yet."))]
+            started = f" as a long-running tool; what its runs wrote is in {self.runs}" if self.runs else " yet"
+            return [Text(line(f"{self.tool} has written nothing{started}."))]
         return [Output(self.lines)]
 
 
@@ -209,7 +226,7 @@ class WatchResult(Result):
         return INTERRUPTED
 
     def to_json(self) -> dict[str, Any]:
-        return {"ok": True, "rounds": self.rounds}
+        return {"ok": self.exit_code == DONE, "rounds": self.rounds}
 
     def summary(self) -> str:
         return f"watch: {plural(self.rounds, 'change')}"

@@ -48,6 +48,8 @@ class Table:
     rows: tuple[tuple[Line, ...], ...]
     header: tuple[str, ...] = ()
     indent: int = 0
+    cut_first: bool = False
+    """Whether cells of the first column may be cut where a terminal has little room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,10 @@ class HealthConfig:
     exec: tuple[str, ...] = ()
     """A program and its arguments; exit status 0 is healthy."""
     log: str = ""
-    """Text that a line of the tool's output contains once it is ready. Not a pattern."""
+    """Text that a line of the tool's output contains once it is ready.
+
+    Where no line contains it as it is, it may also match one as a regular expression (Python's ``re``), if it is one.
+    """
     interval_s: float = 1.0
     timeout_s: float = 5.0
     failures: int = 3

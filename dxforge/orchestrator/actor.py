@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from dxforge.errors import DxForgeError, ToolStartError
+from dxforge.orchestrator import lastword
 from dxforge.orchestrator.life import Common, Life, write_mark
 from dxforge.orchestrator.process import Process, start_lock
 from dxforge.orchestrator.status import ToolState, ToolStatus
@@ -58,6 +59,8 @@ class Actor:
         self._keep: bool | None = None
         self._others = False
         self._stuck = False
+        self._runs_on = False
+        self._started_at = self._stopped_at = 0
         self._living: asyncio.Task[None] | None = None
         self._fresh = False
         self._poke = asyncio.Event()
@@ -72,12 +75,16 @@ class Actor:
         return self._wish is Wish.UP or self.life is not None
 
     # -------------------------------------------------------------------------------------------------- requests
-    async def ensure(self, *, keep: bool | None = None) -> ToolStatus:
+    # Requests come with the turn in which they were made. On their way here one may overtake another, for instance
+    # while it waits for what the tool depends on: the one that was made last holds.
+
+    async def ensure(self, turn: int, *, keep: bool | None = None) -> ToolStatus:
         """Have it run, and wait until it is ready.
 
         Raises:
-            ToolStartError: it cannot be started, or did not become ready.
+            ToolStartError: it cannot be started, did not become ready, or was stopped by a later request.
         """
+        self._start_at(turn)
         if keep is not None:
             self._keep = keep
             if self.life is not None:
@@ -100,24 +107,28 @@ class Actor:
         if self.status.pid is None:
             await self._begun.wait()
 
-    async def restart(self) -> ToolStatus:
+    async def restart(self, turn: int) -> ToolStatus:
         """Stop what runs, whoever started it, and have it run anew; waits until it is ready.
 
         Raises:
             ToolStartError: as `ensure`.
             ToolStopError: something of it withstands KILL.
         """
+        self._start_at(turn)
         write_mark(self._common.folder / self.name, "restart")
         self._others = True
         self._want(Wish.UP)
         return await self._up.wait()
 
-    async def stop(self) -> ToolStatus:
+    async def stop(self, turn: int) -> ToolStatus:
         """Stop what runs, whoever started it; wins over every restart. Done when no process of it is left.
 
         Raises:
             ToolStopError: something of it withstands KILL.
         """
+        if turn < self._started_at:
+            return self.status  # it was started again since
+        self._stopped_at = turn
         write_mark(self._common.folder / self.name, "stop")
         self._others = True
         self._want(Wish.DOWN)
@@ -132,14 +143,22 @@ class Actor:
         self._want(Wish.LEFT)
         return await self._down.wait()
 
+    def _start_at(self, turn: int) -> None:
+        if turn < self._stopped_at:
+            raise self._stopped_first()
+        self._started_at = max(turn, self._started_at)
+
+    def _stopped_first(self) -> ToolStartError:
+        hint = "Start it again, if that was not meant"
+        return ToolStartError("it was stopped before it was ready", tool=self.name, hint=hint)
+
     def _want(self, wish: Wish, *, keep: bool | None = None) -> None:
         self._wish = wish
         self._keep = keep
         self._fresh = self._stuck = False
         self.ready = None
         if wish is not Wish.UP:
-            hint = "Start it again, if that was not meant"
-            self._up.settle(ToolStartError("it was stopped before it was ready", tool=self.name, hint=hint))
+            self._up.settle(self._stopped_first())
         if self.life is not None:
             state = ToolState.STARTING if wish is Wish.UP else self.status.state
             self._set(ToolStatus(state, self.status.pid, "restarting" if wish is Wish.UP else "stopping"))
@@ -165,10 +184,12 @@ class Actor:
                 self._cannot_stop(_broken(self.name, error))
             # Without an await from here on: what is wanted now is what is done.
             if self.life is None:
+                if self._wish is Wish.DOWN and not self._stuck:
+                    lastword.forget(self._common.folder / self.name)
                 self._down.settle(ToolStatus(ToolState.STOPPED))
                 if self._wish is Wish.UP:
                     self._begin_life()
-                elif not self._stuck:
+                elif not self._stuck and not self._runs_on:
                     self._set(ToolStatus(ToolState.STOPPED))
             if self._wish is Wish.LEFT:
                 return
@@ -200,7 +221,8 @@ class Actor:
             await asyncio.wait([self._living])
         process = life.process
         if process is not None and self._wish is Wish.LEFT:
-            await process.leave()
+            # What goes on without us has not stopped, so nothing is told.
+            self._runs_on = await process.leave()
         elif process is not None:
             self._keep_on(process)
             await process.stop()

@@ -127,8 +127,11 @@ class DxToolDefinition:
             object.__setattr__(self, key, MappingProxyType(dict(value)) if key == "env" else value)
 
 
-def _text(value: str | os.PathLike[str]) -> str:
-    return value.as_posix() if isinstance(value, Path) else os.fspath(value)
+def _text(value: object) -> object:
+    # What is no path goes on as it is, for the decoder to refuse.
+    if isinstance(value, Path):
+        return value.as_posix()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _table(value: object) -> object:

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from dxforge.config.table import nearest_hint, show
 from dxforge.errors import ToolDefinitionError, UnknownToolError
+from dxforge.orchestrator import check
 from dxforge.orchestrator.definition import DxToolDefinition
 
 Definitions = Mapping[str, DxToolDefinition]
@@ -16,7 +17,7 @@ Definitions = Mapping[str, DxToolDefinition]
 def unknown_tool(name: str, known: Iterable[str]) -> UnknownToolError:
     """The error for a ``name`` that no tool has."""
     hint = nearest_hint(name, known, kind="tool") or "There are no tools: add [tools.<name>] to dx.toml"
-    return UnknownToolError(f"there is no tool {show(name)}", hint=hint)
+    return UnknownToolError(f"there is no tool {show(name)}", where="tools", hint=hint)
 
 
 def closure(names: Iterable[str], definitions: Definitions) -> dict[str, DxToolDefinition]:
@@ -24,12 +25,14 @@ def closure(names: Iterable[str], definitions: Definitions) -> dict[str, DxToolD
 
     Raises:
         UnknownToolError: there is no such tool.
+        UsageError: a name is no text.
         ToolDefinitionError: one of them needs a tool that does not exist.
     """
     found: dict[str, DxToolDefinition] = {}
     waiting: list[tuple[str, str]] = [(name, "") for name in names]
     while waiting:
         name, needed_by = waiting.pop()
+        check.name(name)
         if name in found:
             continue
         if name not in definitions:

@@ -18,11 +18,12 @@ from typing import Any, Literal, Protocol
 
 from dxforge.config.model import RestartConfig
 from dxforge.errors import DxForgeError, ToolError, ToolStartError, UnknownToolError
-from dxforge.orchestrator import lookup, policy, ports, probe
+from dxforge.orchestrator import lastword, lookup, policy, ports, probe
 from dxforge.orchestrator.definition import DxToolDefinition
-from dxforge.orchestrator.logs import Ring, replay, since
+from dxforge.orchestrator.logs import Ring, replay
 from dxforge.orchestrator.policy import Pace
 from dxforge.orchestrator.process import Ended, Launch, Launcher, Process, start_lock
+from dxforge.orchestrator.said import Search, was_said
 from dxforge.orchestrator.status import ToolState, ToolStatus
 
 TAIL_LINES = 20
@@ -76,7 +77,7 @@ class Life:
         self._seen = ""
         self._late: asyncio.TimerHandle | None = None
         self._said = asyncio.Event()
-        self._search = _Search("")
+        self._search = Search("")
         self._log_from = (0, 0)
 
     async def run(self) -> None:
@@ -91,11 +92,11 @@ class Life:
                 definition, process = await self._begin(first=again is None)
                 began_s = time.monotonic()
             except _StoppedElsewhereError:
-                self._over(ToolState.STOPPED, "stopped by another session")
+                self._stopped_elsewhere()
                 return
             except DxForgeError as error:
                 if again is None or not isinstance(error, ToolError) or isinstance(error, UnknownToolError):
-                    self._tell(ToolStatus(ToolState.DEGRADED, None, error.what), error)
+                    self._over(ToolState.DEGRADED, error.what, error)
                     return
                 failure = error
             else:
@@ -103,7 +104,7 @@ class Life:
                 self.process = None
                 if ended.asked:
                     if not self._comes_back():
-                        self._over(ToolState.STOPPED, "stopped by another session")
+                        self._stopped_elsewhere()
                         return
                     again = policy.Again(delay_s=0.0, in_a_row=0)
                     continue
@@ -139,9 +140,10 @@ class Life:
             self.definition, self._restart = definition, definition.restart
             self.ring = Ring()
             self._said.clear()
-            self._search = _Search(definition.health.log if definition.health else "")
+            self._search = Search(definition.health.log if definition.health else "")
             process = await self._common.launcher.attach(self._folder, owner=True, on_output=self._take)
             self._joined = process is not None
+            lastword.forget(self._folder)
             if process is None:
                 launch = self._launch(definition)
                 await ports.refuse_taken(self._name, definition.health)
@@ -222,7 +224,7 @@ class Life:
 
     async def _until_said(self, text: str) -> None:
         # It may have been said while no session was there, as after an interrupt of the one that had started it.
-        if not (self._joined and await asyncio.to_thread(_was_said, self._folder, self._log_from, text)):
+        if not (self._joined and await asyncio.to_thread(was_said, self._folder, self._log_from, text)):
             await self._said.wait()
 
     async def _execute(self, program: tuple[str, ...], definition: DxToolDefinition) -> tuple[int, str]:
@@ -277,7 +279,7 @@ class Life:
 
     def _take(self, _stream: str, piece: bytes) -> None:
         self.ring.feed(piece)
-        if self._search.feed(piece):
+        if not self._said.is_set() and self._search.feed(piece):
             self._said.set()
 
     # ------------------------------------------------------------------------------------------------------- end
@@ -342,8 +344,14 @@ class Life:
             if self.process.board != board and not (self._joined and state is ToolState.STARTING):
                 self.process.post(board)
 
-    def _over(self, state: ToolState, reason: str, error: DxForgeError | None = None) -> None:
-        self._tell(ToolStatus(state, None, reason), error or self._start_error(reason, None))
+    def _over(self, state: ToolState, reason: str, error: DxForgeError | None) -> None:
+        status = ToolStatus(state, None, reason)
+        lastword.write(self._folder, status)
+        self._tell(status, error or self._start_error(reason, None))
+
+    def _stopped_elsewhere(self) -> None:
+        reason = "stopped by another session"
+        self._tell(ToolStatus(ToolState.STOPPED, None, reason), self._start_error(reason, None))
 
     def _start_error(self, what: str, exit_code: int | None) -> ToolStartError:
         return ToolStartError(
@@ -357,29 +365,6 @@ class Life:
 
 class _StoppedElsewhereError(Exception):
     """Another session has stopped the tool while it was between two lives."""
-
-
-class _Search:
-    """Looks for a text within the lines of an output that comes in pieces."""
-
-    def __init__(self, text: str) -> None:
-        self._wanted = text.encode()
-        self._rest = b""
-
-    def feed(self, piece: bytes) -> bool:
-        """Whether it is there, with ``piece``."""
-        # The text holds no line end, so what is found lies within one line.
-        if not self._wanted:
-            return False
-        searched = self._rest + piece
-        self._rest = searched[-len(self._wanted) + 1 :] if len(self._wanted) > 1 else b""
-        return self._wanted in searched
-
-
-def _was_said(folder: Path, mark: tuple[int, int], text: str) -> bool:
-    """Whether it stands in the log after ``mark``."""
-    search = _Search(text)
-    return any(search.feed(piece) for piece in since(folder, mark))
 
 
 def _end_of_log(folder: Path) -> tuple[int, int]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from dxforge.config.model import RestartConfig
 from dxforge.config.packages import name_fault
 from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import EventBus
 from dxforge.files import prepare_state_dir
-from dxforge.orchestrator import execution, graph, info, lookup
+from dxforge.orchestrator import check, execution, graph, info, lastword
 from dxforge.orchestrator.definition import DxToolDefinition
 from dxforge.orchestrator.life import Common
 from dxforge.orchestrator.logs import tail as log_tail
@@ -44,13 +45,14 @@ class Orchestrator:
     are to be kept. A second session, in another kernel or terminal, joins what runs instead of starting it again, and
     owns it as well. A forked child has no session; it begins its own when it starts something.
 
-    After `close` it can be used again, which begins a new session.
+    After `close` it can be used again, which begins a new session; the one of a forge cannot, once that is closed.
 
     Args:
         root: the project's folder.
         events: where ``ToolChanged`` and ``ToolOutput`` are told, on the supervising thread: listeners must not block.
-        declared: gives the tools of ``dx.toml``; asked again when the file has changed. They are checked when they are
-            used, and a change takes effect at the tool's next start.
+        declared: gives the tools of ``dx.toml``, which is read where None; asked again when the file has changed. They
+            are checked when they are used, and a change takes effect at the tool's next start.
+        registry: where the definitions are, shared with others; one of its own, over ``declared``, where None.
         pace: times that ``dx.toml`` does not set.
     """
 
@@ -60,14 +62,16 @@ class Orchestrator:
         *,
         events: EventBus | None = None,
         declared: Callable[[], Sequence[DxToolDefinition]] | None = None,
+        registry: Registry | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.root = Path(root).absolute()
         self._events = events
         self._pace = pace or Pace()
-        self._registry = Registry(self.root, declared)
+        self._registry = registry or Registry(self.root, declared)
         self._folder = self.root / ".dx" / "tools"
         self._session: Session | None = None
+        self._final = False
         self._lock = threading.Lock()
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._meter = Meter()
@@ -102,22 +106,24 @@ class Orchestrator:
         Raises:
             ToolDefinitionError: not there, with the list of where it was looked for; or not executable.
         """
-        return lookup.find_binary(definition, self.root, os.environ)
+        return self._registry.binary(definition)
 
     def environment(self, definition: DxToolDefinition) -> dict[str, str]:
         """The tool's whole environment: what is declared, PATH (the project's programs first), HOME, the platform's."""
-        return lookup.make_environment(definition, self.root, os.environ)
+        return self._registry.environment(definition)
 
     # ---------------------------------------------------------------------------------------------------- status
     def status(self, name: str) -> ToolStatus:
         """How a tool stands, also one that another session runs.
 
-        What another session tries in vain, or waits to start again, is not seen here: ``STOPPED``. One that is being
-        stopped says so in its detail, and nobody is given it any more.
+        What another session waits to start again is not seen here: ``STOPPED``. One that is being stopped says so in
+        its detail, and nobody is given it any more. One that ended, or could not be started, and that no session
+        starts again is ``DEGRADED`` with the reason, also for later sessions, until it is started or stopped.
 
         Raises:
             UnknownToolError: no such tool, and nothing of that name runs.
         """
+        check.name(name)
         engaged = self._engaged(name)
         if engaged is not None:
             return engaged
@@ -145,7 +151,9 @@ class Orchestrator:
 
         Raises:
             UnknownToolError: no such tool.
+            UsageError: ``tail`` is no number of lines.
         """
+        check.lines(tail)
         self.status(name)
         on_disk = log_tail(self._folder / name, tail)
         session = self._session
@@ -198,8 +206,9 @@ class Orchestrator:
 
         Raises:
             DxForgeError: as `ensure_running`, of the first that failed; the others are started all the same.
+            UsageError: ``names`` is something else than a list of texts.
         """
-        return await self._bring_up(list(names), keep=None)
+        return await self._bring_up(check.names(names), keep=None)
 
     async def stop(self, name: str) -> ToolStatus:
         """Stop a tool, whoever started it. Wins over every restart; done when nothing of it is left.
@@ -218,7 +227,7 @@ class Orchestrator:
         Raises:
             ToolStopError: of the first that could not be stopped; the others are.
         """
-        running = [name for name in self._names() if self._engaged(name) or self._seen(name).pid is not None]
+        running = [name for name in self._names() if self._engaged(name) or self._seen(name) != _STOPPED]
         await self._stop(running)
 
     async def restart(self, name: str) -> ToolStatus:
@@ -233,11 +242,12 @@ class Orchestrator:
         needed = graph.closure([name], definitions)
         graph.sorter(needed)
         session = self._open()
+        turn = session.turn([name])
 
         async def work() -> ToolStatus:
             others = definitions[name].dependencies
-            await session.bring_up(others, graph.closure(others, definitions), keep=None)
-            return await session.actor(name).restart()
+            await session.bring_up(others, graph.closure(others, definitions), keep=None, turn=turn)
+            return await session.actor(name).restart(turn)
 
         return await session.call(work, patient=False)
 
@@ -265,16 +275,18 @@ class Orchestrator:
             The run, also where the exit status is not 0.
 
         Raises:
-            UsageError: ``args`` is one text.
+            UsageError: ``args`` is one text, or holds something else than texts.
             ToolTimeoutError: it took longer; it was stopped.
             DxForgeError: as `ensure_running`, of its dependencies and of its own start.
         """
-        if isinstance(args, str):
-            raise UsageError("args is one text", hint='Give the arguments one by one: ["build", "--fast"]')
+        words = check.words(args)
+        check.seconds(timeout_s)
+        check.environment(env)
         definitions = self._registry.all(strict=True)
         needed = graph.closure([name], definitions)
         graph.sorter(needed)
         session = self._open()
+        turn = session.turn()
         relay = execution.Relay(asyncio.get_running_loop(), on_output) if on_output is not None else None
         tell = execution.announce(self._events, name)
 
@@ -285,9 +297,9 @@ class Orchestrator:
 
         async def work() -> ToolRun:
             others = definitions[name].dependencies
-            await session.bring_up(others, graph.closure(others, definitions), keep=None)
+            await session.bring_up(others, graph.closure(others, definitions), keep=None, turn=turn)
             return await execution.execute(
-                session.common, definitions[name], tuple(args), timeout_s=timeout_s, env=env or _NOTHING, show=show
+                session.common, definitions[name], words, timeout_s=timeout_s, env=env or _NOTHING, show=show
             )
 
         try:
@@ -297,17 +309,22 @@ class Orchestrator:
                 relay.drain()
 
     # ----------------------------------------------------------------------------------------------------- close
-    async def close(self) -> None:
+    async def close(self, *, final: bool = False) -> None:
         """End the session: dependents first, tools that nobody else uses are stopped, but for those that are kept.
 
         Whatever still waits or runs here is cancelled, and its callers hear a ``UsageError``. Takes, for each tool of
         the longest chain of dependencies, at most its grace time and 10 s. May be called more than once. Cancelling
         ends the wait only.
 
+        Args:
+            final: whoever starts or stops something here from now on hears a ``UsageError``, since nobody would end
+                the session that this begins.
+
         Raises:
             ToolStopError: something of a tool is still there after it was killed.
         """
         with self._lock:
+            self._final = self._final or final
             session, self._session = self._session, None
         try:
             if session is not None:
@@ -335,6 +352,8 @@ class Orchestrator:
     def _open(self) -> Session:
         """The session, begun where there is none."""
         with self._lock:
+            if self._final:
+                raise UsageError("its forge is closed", where="orchestrator", hint="Open the project again")
             if self._session is None:
                 prepare_state_dir(self.root)
                 common = Common(
@@ -352,14 +371,16 @@ class Orchestrator:
         needed = graph.closure(names, self._registry.all(strict=True))
         graph.sorter(needed)
         session = self._open()
-        return await session.call(lambda: session.bring_up(names, needed, keep=keep), patient=False)
+        turn = session.turn()
+        return await session.call(lambda: session.bring_up(names, needed, keep=keep, turn=turn), patient=False)
 
     async def _stop(self, names: Sequence[str]) -> dict[str, ToolStatus]:
         if not names:
             return {}
         definitions = self._registry.all()
         session = self._open()
-        return await session.call(lambda: session.stop(names, definitions), patient=False)
+        turn = session.turn(names)
+        return await session.call(lambda: session.stop(names, definitions, turn=turn), patient=False)
 
     def _engaged(self, name: str) -> ToolStatus | None:
         """How a tool stands that this session has a say about."""
@@ -381,10 +402,20 @@ class Orchestrator:
             return ToolStatus(state, record.pid, detail)
         session = self._session
         actor = session.actors.get(name) if session is not None else None
-        return actor.status if actor is not None else _STOPPED
+        left = actor.status if actor is not None else _STOPPED
+        if left.state is not ToolState.STOPPED:
+            return left
+        return lastword.read(self._folder / name, self._restart_policy(name)) or left
+
+    def _restart_policy(self, name: str) -> RestartConfig:
+        try:
+            return self._registry.get(name).restart
+        except DxForgeError:
+            return RestartConfig()
 
     def _known(self, name: str) -> str:
         """``name``, if there is such a tool, or something of that name runs (dx.toml may have lost it since)."""
+        check.name(name)
         try:
             self._registry.get(name)
         except DxForgeError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dxforge.config.packages import same_name
 from dxforge.config.table import show
 from dxforge.errors import DxForgeError, ToolDefinitionError
-from dxforge.orchestrator import graph, lookup
+from dxforge.orchestrator import check, graph, lookup
 from dxforge.orchestrator.definition import DxToolDefinition
 
 
@@ -20,12 +20,13 @@ class Registry:
 
     Args:
         root: the project's folder, absolute.
-        declared: gives the tools of ``dx.toml``; asked again when the file changed, and not while there is none.
+        declared: gives the tools of ``dx.toml``, which is read where None; asked again when the file changed, and not
+            while there is none.
     """
 
-    def __init__(self, root: Path, declared: Callable[[], Sequence[DxToolDefinition]] | None) -> None:
+    def __init__(self, root: Path, declared: Callable[[], Sequence[DxToolDefinition]] | None = None) -> None:
         self._root = root
-        self._declare = declared
+        self._declare = declared or self._load
         self._lock = threading.Lock()
         self._registered: Mapping[str, DxToolDefinition] = {}
         self._declared: Mapping[str, DxToolDefinition] = {}
@@ -39,6 +40,7 @@ class Registry:
 
     def add(self, definition: DxToolDefinition) -> None:
         """Register a tool, checked as ``Orchestrator.register_tool`` says."""
+        check.definition(definition)
         with self._lock:
             self._read()
             known = {**self._declared, **self._registered}
@@ -76,16 +78,31 @@ class Registry:
         """The names that stand in ``dx.toml``, as it was last read."""
         return frozenset(self._declared)
 
+    def binary(self, definition: DxToolDefinition) -> Path:
+        """As ``Orchestrator.resolve_binary``."""
+        return lookup.find_binary(definition, self._root, os.environ)
+
+    def environment(self, definition: DxToolDefinition) -> dict[str, str]:
+        """As ``Orchestrator.environment``."""
+        return lookup.make_environment(definition, self._root, os.environ)
+
     def get(self, name: str) -> DxToolDefinition:
         """One tool.
 
         Raises:
             UnknownToolError: with the nearest name.
+            UsageError: ``name`` is no text.
         """
+        check.name(name)
         known = self.all()
         if name not in known:
             raise graph.unknown_tool(name, known)
         return known[name]
+
+    def _load(self) -> Sequence[DxToolDefinition]:
+        from dxforge.config.load import load_config
+
+        return [DxToolDefinition.from_config(tool) for tool in load_config(self._root).tools]
 
     def _read(self) -> None:
         stamp = _stamp(self._root / "dx.toml")
@@ -93,7 +110,7 @@ class Registry:
             return
         self._stamp = stamp
         try:
-            declared = self._declare() if self._declare is not None and stamp is not None else ()
+            declared = self._declare() if stamp is not None else ()
         except DxForgeError as error:
             self._fault = error
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ class Session:
         self.runtime = Runtime()
         self.actors: dict[str, Actor] = {}
         self._changed = changed
+        self._turns = itertools.count(1)
         self._work: set[asyncio.Task[Any]] = set()
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]], *, patient: bool = True) -> T:
@@ -48,19 +50,32 @@ class Session:
 
         return await self.runtime.call(tracked, patient=patient)
 
+    def turn(self, changing: Iterable[str] = ()) -> int:
+        """A request's place in the order in which requests were made, from any thread.
+
+        What runs of the tools ``changing`` is not handed out any more to whoever asks after this.
+        """
+        for name in changing:
+            if name in self.actors:
+                self.actors[name].ready = None
+        return next(self._turns)
+
     def actor(self, name: str) -> Actor:
         """The tool's actor."""
         if name not in self.actors:
             self.actors[name] = Actor(name, self.common, self._changed)
         return self.actors[name]
 
-    async def bring_up(self, names: Iterable[str], needed: Definitions, *, keep: bool | None) -> dict[str, ToolStatus]:
+    async def bring_up(
+        self, names: Iterable[str], needed: Definitions, *, keep: bool | None, turn: int
+    ) -> dict[str, ToolStatus]:
         """Have ``names`` running and ready, and before them what they need: all that can start at once does.
 
         Args:
             names: what is asked for.
             needed: the definitions of those and of all that they need.
             keep: as ``Orchestrator.ensure_running`` says.
+            turn: the request's.
 
         Raises:
             DxForgeError: of the first of ``names`` that cannot be had; notes name the others.
@@ -76,7 +91,7 @@ class Session:
                 return
             try:
                 # What is kept needs what it depends on to be kept as well.
-                found[name] = await self.actor(name).ensure(keep=keep if keep or name in asked else None)
+                found[name] = await self.actor(name).ensure(turn, keep=keep if keep or name in asked else None)
             except DxForgeError as error:
                 failed[name] = error
 
@@ -104,7 +119,7 @@ class Session:
                 raise failed[name]
         return {name: found[name] for name in asked}
 
-    async def stop(self, names: Iterable[str], definitions: Definitions) -> dict[str, ToolStatus]:
+    async def stop(self, names: Iterable[str], definitions: Definitions, *, turn: int) -> dict[str, ToolStatus]:
         """Stop ``names``, dependents first, whoever started them.
 
         Raises:
@@ -113,7 +128,7 @@ class Session:
         found: dict[str, ToolStatus] = {}
         failed: list[DxForgeError] = []
         for wave in self._backward(names, definitions):
-            for name, outcome in zip(wave, await _all(self.actor(name).stop() for name in wave), strict=True):
+            for name, outcome in zip(wave, await _all(self.actor(name).stop(turn) for name in wave), strict=True):
                 if isinstance(outcome, DxForgeError):
                     failed.append(outcome)
                 else:

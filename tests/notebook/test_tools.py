@@ -109,6 +109,7 @@ def test_interrupting_a_run_ends_the_run_alone(dx: Kernel, tools: ToolProject) -
     cell = dx.finish(message)
     assert cell.error is not None
     assert cell.error["ename"] == "KeyboardInterrupt"
+    assert cell.error["traceback"] == ["Interrupted."]
     assert tools.processes() == {pid_of(dx, "web")}
 
 

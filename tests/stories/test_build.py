@@ -1,58 +1,27 @@
-"""Builds over real files and real processes: every way in which the caches of others fail, and what a user sees."""
+"""Builds over real files and real processes: what runs, what does not, and why."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import os
 import shutil
-import signal
-import stat
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dxforge.build.cache import LocalCache
-from dxforge.build.events import StepFinished, StepOutput, StepStarted, WaitingForBuild
+from dxforge.build.events import StepFinished, StepOutput, StepStarted
 from dxforge.build.last import last_build
 from dxforge.build.model import PendingFile
 from dxforge.errors import BuildPlanError
-from dxforge.events import Notice, Progress
+from dxforge.events import Progress
 from tests.support.project import snapshot
-from tests.support.toolbox import Bench, states, step, whys
-
-DEADLINE_S = 30.0
+from tests.support.toolbox import Bench, make_site, states, step, whys
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Bench:
-    """Two steps, the second reads what the first writes."""
-    bench = Bench(
-        tmp_path / "project",
-        step("bundle", "dist/app.js", "src/a.js", "src/b.js", inputs="src/**", outputs="dist"),
-        step("page", "site/index.html", "dist/app.js", "page.html", inputs=("dist/**", "page.html"), outputs="site"),
-    )
-    bench.tools.add("bundle")
-    bench.tools.add("page")
-    bench.write("src/a.js", "a\n")
-    bench.write("src/b.js", "b\n")
-    bench.write("page.html", "<page>\n")
-    return bench
-
-
-def _replaced(bench: Bench) -> dict[str, str]:
-    """What was put aside: path in the project -> content."""
-    found = {}
-    for top in sorted((bench.root / ".dx/build/replaced").glob("*")):
-        for file in top.rglob("*"):
-            if file.is_file():
-                found[file.relative_to(top).as_posix()] = file.read_text()
-    return found
+    """See `make_site`."""
+    return make_site(tmp_path / "project")
 
 
 # ---- the ordinary day
@@ -223,152 +192,48 @@ def test_a_mode_is_part_of_an_input(site: Bench) -> None:
     site.build()
     (site.root / "src/a.js").chmod(0o755)
     report = site.build()
-    assert report.steps[0].why == "src/a.js changed"
+    assert report.steps[0].why == "src/a.js changed (mode 644 → 755)"
     assert [token.split(":")[0] for token in report.steps[0].changes.changed["src/a.js"]] == ["file", "exec"]
 
 
-# ---- a hit while outputs are missing (turborepo#4137); stale files after a restore (turborepo#4566)
-
-
-def test_a_missing_output_is_restored(site: Bench) -> None:
+def test_a_build_with_nothing_to_do_opens_no_input(site: Bench) -> None:
     site.build()
-    before = snapshot(site.root)
-    (site.root / "dist/app.js").unlink()
-    report = site.build()
-    assert (states(report), site.tools.runs) == (["restored", "up-to-date"], [])
-    assert report.steps[0].why == "output dist/app.js is missing: restored from the cache"
-    assert snapshot(site.root) == before
-
-
-def test_an_edited_output_is_restored_and_the_edit_put_aside(site: Bench) -> None:
+    site.settle()
     site.build()
-    before = snapshot(site.root)
-    site.write("dist/app.js", "mine\n")
-    site.write("dist/notes.txt", "also mine\n")
-    report = site.build()
-    assert states(report) == ["restored", "up-to-date"]
-    assert snapshot(site.root) == before
-    assert _replaced(site) == {"dist/app.js": "mine\n", "dist/notes.txt": "also mine\n"}
-    (note,) = report.steps[0].notes
-    assert note.startswith("put aside in .dx/build/replaced/") and "dist/app.js, dist/notes.txt" in note
+    opened: set[str] = set()
+
+    def watch(event: str, args: tuple[object, ...]) -> None:
+        if event == "open" and str(args[0]).startswith(str(site.root)):
+            opened.add(os.path.relpath(str(args[0]), site.root))
+
+    sys.addaudithook(watch)
     assert states(site.build()) == ["up-to-date"] * 2
+    # The programs, for the interpreter in their first line.
+    assert {path for path in opened if not path.startswith(".dx")} == {"tools/bundle", "tools/page"}
+    opened.clear()
+    (site.root / "page.html").touch()
+    assert states(site.build()) == ["up-to-date"] * 2, "touched, but the same"
+    assert {path for path in opened if not path.startswith((".dx", "tools"))} == {"page.html"}
 
 
-def test_no_stale_file_survives_a_restore_or_a_run(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("chunks", inputs="src/**", outputs="dist"))
-    bench.tools.add("chunks", "mkdir -p dist/deep; for f in src/*; do cp $f dist/deep/$(cat $f).js; done")
-    bench.write("src/a", "one")
-    bench.build()
-    bench.write("src/a", "two")
-    bench.build()
-    assert [path.name for path in (bench.root / "dist/deep").iterdir()] == ["two.js"]
-    bench.write("src/a", "one")
-    assert states(bench.build()) == ["restored"]
-    assert [path.name for path in (bench.root / "dist/deep").iterdir()] == ["one.js"]
-    assert not (bench.root / ".dx/build/replaced").exists()
-
-
-def test_a_restore_is_exact(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("all", inputs="src/**", outputs=("dist", "one.txt", "deep/er/link")))
-    bench.tools.add(
-        "all",
-        """
-        mkdir -p dist/empty dist/sub "dist/with space"
-        echo x > dist/sub/x; chmod 750 dist/sub/x; chmod 600 dist/empty/../sub/x; chmod 755 dist/sub
-        echo r > dist/ro; chmod 444 dist/ro; mkdir dist/rodir; echo y > dist/rodir/y; chmod 555 dist/rodir
-        ln -s ../sub/x dist/empty/link; ln -s nowhere dist/dangling; ln -s sub dist/folder
-        printf '\\377\\000bin' > dist/bin; : > dist/void; cp src/a "dist/with space/ü
-newline"
-        cat src/a > one.txt; mkdir -p deep/er; ln -s ../../one.txt deep/er/link
-        """,
-    )
-    bench.write("src/a", "1")
-    assert bench.build().ok
-
-    def modes() -> dict[str, int]:
-        return {
-            path.relative_to(bench.root).as_posix(): stat.S_IMODE(path.lstat().st_mode)
-            for top in ("dist", "one.txt", "deep")
-            for path in [bench.root / top, *(bench.root / top).rglob("*")]
-            if not path.is_symlink()
-        }
-
-    before, modes_before = snapshot(bench.root), modes()
-    bench.write("src/a", "2")
-    assert states(bench.build()) == ["built"]
-    bench.write("src/a", "1")
-    assert states(bench.build()) == ["restored"]
-    assert (snapshot(bench.root), modes()) == (before, modes_before)
-    shutil.rmtree(bench.root / "deep")
-    (bench.root / "one.txt").unlink()
-    (bench.root / "one.txt").mkdir()
-    bench.write("one.txt/in the way", "mine")
-    os.chmod(bench.root / "dist/sub", 0o700)
-    assert states(bench.build()) == ["restored"]
-    assert (snapshot(bench.root), modes()) == (before, modes_before)
-    assert _replaced(bench) == {"one.txt/in the way": "mine"}
-    assert states(bench.build()) == ["up-to-date"]
-
-
-@pytest.mark.parametrize("first", ["file", "folder", "link"])
-def test_an_output_may_change_what_it_is(tmp_path: Path, first: str) -> None:
-    bench = Bench(tmp_path / "p", step("any", inputs="what", outputs="out"))
-    bench.tools.add(
-        "any",
-        "case $(cat what) in file) echo f > out;; folder) mkdir out; echo i > out/i;; link) ln -s what out;; esac",
-    )
-    seen = {}
-    for what in [first, "file", "folder", "link", first]:
-        bench.write("what", what)
-        assert bench.build().ok
-        seen.setdefault(what, snapshot(bench.root))
-        assert snapshot(bench.root) == seen[what]
-    assert not (bench.root / ".dx/build/replaced").exists()
-
-
-def test_what_lay_in_the_outputs_before_the_first_build_is_put_aside(site: Bench) -> None:
-    site.write("dist/by-hand.js", "precious\n")
-    report = site.build()
-    assert _replaced(site) == {"dist/by-hand.js": "precious\n"}
-    assert "dist/by-hand.js" in report.steps[0].notes[0]
-    assert [path.name for path in (site.root / "dist").iterdir()] == ["app.js"]
-
-
-def test_a_step_whose_tool_has_another_name_still_knows_its_outputs(site: Bench) -> None:
-    site.tools.add("bundle", "mkdir dist; cp src/a.js dist/$(cat src/b.js)")
+def test_up_to_date_without_a_loop(site: Bench) -> None:
+    assert site.builder().up_to_date() is None
     site.build()
-    site.tools.add("bundler", "mkdir dist; cp src/a.js dist/new")
-    site.steps = (step("bundler", inputs="src/**", outputs="dist"),)
-    assert site.build().steps[0].why == "first build"
-    assert [path.name for path in (site.root / "dist").iterdir()] == ["new"]
-    assert _replaced(site) == {}
-
-
-def test_a_lost_cache_folder_leaves_no_clutter_where_the_same_comes_out(site: Bench) -> None:
+    report = site.builder().up_to_date()
+    assert report is not None and (report.ok, states(report)) == (True, ["up-to-date"] * 2)
+    site.write("src/a.js", "x")
+    assert site.builder().up_to_date() is None
     site.build()
-    shutil.rmtree(site.root / ".dx")
-    report = site.build()
-    assert (states(report), whys(report)) == (["built"] * 2, ["first build"] * 2)
-    assert _replaced(site) == {} and [result.notes for result in report.steps] == [(), ()]
-
-
-def test_a_step_that_failed_leaves_what_it_wrote_and_the_next_run_starts_clean(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("half", inputs="src", outputs="dist"))
-    bench.tools.add("half", "test ! -e dist || exit 9; mkdir dist; echo part > dist/$(cat src); test $(cat src) != bad")
-    bench.write("src", "bad")
-    report = bench.build()
-    assert (report.ok, states(report), report.steps[0].error) == (False, ["failed"], "exit status 1")
-    assert bench.read("dist/bad") == "part\n"
-    bench.write("src", "good")
-    assert bench.build().ok
-    assert [path.name for path in (bench.root / "dist").iterdir()] == ["good"]
-    assert not (bench.root / ".dx/build/replaced").exists()
-
-
-def test_bytecode_in_outputs_is_no_difference(site: Bench) -> None:
-    site.build()
-    site.write("dist/__pycache__/app.pyc", "cached")
-    assert states(site.build()) == ["up-to-date"] * 2
+    site.needs = ("page",)
+    assert site.builder().up_to_date() is None
+    site.needs = ()
+    pending = PendingFile(path="src/p/x", light="red", reason="", package="p")
+    assert site.builder().up_to_date(pending=(pending,)) is None
+    allowed = site.builder().up_to_date(allow_pending=True, pending=(pending,))
+    assert allowed is not None
+    assert (allowed.ok, allowed.pending) == (True, (pending,))
+    (site.root / ".dx/build/staging/left").mkdir()
+    assert site.builder().up_to_date() is None
 
 
 # ---- overlapping outputs, cycles, unknown tools: refused when planning
@@ -407,111 +272,6 @@ def test_without_a_build_section_the_default_pipeline_is_built(tmp_path: Path) -
     assert [(result.tool, result.args) for result in report.steps] == [("dx-js-bundler", ("build",))]
     assert (bench.tools.ensured, bench.read("bundle.js")) == (["dx-style", "dx-js-runtime"], "a")
     assert states(bench.build()) == ["up-to-date"]
-
-
-# ---- an input edited during the step (bazel#3360)
-
-
-def test_an_input_that_changes_while_the_step_runs_is_not_kept(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("slow", inputs="src/**", outputs="out"))
-    bench.tools.add("slow", "cat src/a > out; if test -e evil; then echo edited > src/a; fi")
-    bench.write("src/a", "first\n")
-    bench.write("evil", "")
-    report = bench.build()
-    assert (report.ok, states(report)) == (True, ["built"])
-    assert report.steps[0].notes == ("not kept: src/a changed while it ran",)
-    (bench.root / "evil").unlink()
-    bench.write("src/a", "first\n")
-    report = bench.build()
-    assert (states(report), whys(report)) == (["built"], ["src/a changed while it ran last time"])
-    assert states(bench.build()) == ["up-to-date"]
-
-
-def test_a_file_that_appears_or_goes_while_the_step_runs_counts_too(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("slow", inputs=("src/**", "do"), outputs="out"))
-    bench.tools.add("slow", "ls src > out; . ./do")
-    bench.write("src/a", "a")
-    bench.write("do", "touch src/b")
-    assert bench.build().steps[0].notes == ("not kept: src/b changed while it ran",)
-    bench.write("do", "rm -f src/a")
-    assert bench.build().steps[0].notes == ("not kept: src/a changed while it ran",)
-
-
-# ---- failed steps
-
-
-def test_failed_steps_are_never_kept_and_stop_the_build(tmp_path: Path) -> None:
-    bench = Bench(
-        tmp_path / "p",
-        step("ok", inputs="a", outputs="A"),
-        step("bad", inputs="b", outputs="B"),
-        step("after", inputs="B", outputs="C"),
-        step("other", inputs="c", outputs="D"),
-    )
-    bench.jobs = 1
-    bench.tools.add("ok", "cp a A")
-    bench.tools.add("bad", "echo partly > B; echo sorry >&2; exit 3")
-    bench.tools.add("after", "cp B C")
-    bench.tools.add("other", "cp c D")
-    for name in "abc":
-        bench.write(name, name)
-    for why in ("first build", "failed last time: exit status 3"):
-        report = bench.build()
-        assert (report.ok, states(report)[1:]) == (False, ["failed", "skipped", "skipped"])
-        assert (report.steps[1].exit_code, report.steps[1].why, report.steps[1].stderr) == (3, why, "sorry\n")
-        assert [(result.exit_code, result.why) for result in report.steps[2:]] == [(None, "bad failed")] * 2
-    bench.tools.add("bad", "echo whole > B")
-    assert bench.build().ok
-    assert bench.read("C") == "whole\n"
-
-
-def test_running_steps_finish_when_another_fails(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("bad", inputs="a"), step("slow", inputs="a", outputs="out"))
-    bench.jobs = 2
-    bench.tools.add("bad", "while ! test -e started; do sleep 0.02; done; exit 1")
-    bench.tools.add("slow", "touch started; sleep 0.3; cp a out")
-    bench.write("a", "a")
-    report = bench.build()
-    assert states(report) == ["failed", "built"]
-    assert bench.read("out") == "a"
-
-
-def test_a_forced_run_that_fails_is_run_again_although_an_older_result_is_kept(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("flaky", inputs="a", outputs="out"))
-    flag = tmp_path / "broken"
-    bench.tools.add("flaky", f"cp a out; test ! -e {flag}")
-    bench.write("a", "a")
-    assert bench.build().ok
-    flag.touch()
-    assert not bench.build(force=True).ok
-    flag.unlink()
-    report = bench.build()
-    assert (states(report), whys(report)) == (["built"], ["failed last time: exit status 1"])
-
-
-def test_declared_outputs_that_are_not_written_fail_the_step(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("lazy", inputs="a", outputs=("out", "dist/never")))
-    bench.tools.add("lazy", "cp a out")
-    bench.write("a", "a")
-    for _ in range(2):
-        report = bench.build()
-        assert (report.ok, states(report), report.steps[0].exit_code) == (False, ["failed"], 0)
-        assert report.steps[0].error == "it ended well, but did not write its output dist/never"
-
-
-def test_a_program_that_cannot_be_started_fails_the_step(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("first", inputs="a", outputs="b"), step("second", inputs="b", outputs="c"))
-    bench.tools.add("first", "cp a b; rm tools/second")
-    bench.tools.add("second", "cp b c")
-    bench.write("a", "a")
-    bench.write("c", "mine")
-    report = bench.build()
-    assert (report.ok, states(report), report.steps[1].exit_code) == (False, ["built", "failed"], None)
-    assert report.steps[1].error == "tool second: it cannot be started: No such file or directory"
-    assert "put aside" in report.steps[1].notes[0] and _replaced(bench) == {"c": "mine"}
-    bench.tools.add("first", "cp a b")
-    bench.tools.add("second", "cp b c")
-    assert bench.build().ok
 
 
 # ---- steps that name no inputs, or no outputs
@@ -580,218 +340,6 @@ def test_independent_steps_run_at_once_and_dependents_after(tmp_path: Path) -> N
     assert report.steps[2].started_s >= max(result.started_s + result.duration_s for result in report.steps[:2])
 
 
-# ---- symlinks, special files, unreadable files among inputs
-
-
-def test_what_a_link_leads_to_is_part_of_the_input(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("a", inputs=("src/**",), outputs="out"))
-    bench.tools.add("a", "cat src/link src/folder/* > out; true")
-    bench.write("real", "1")
-    bench.write("lib/inside/x", "1")
-    (bench.root / "src").mkdir()
-    (bench.root / "src/link").symlink_to("../real")
-    (bench.root / "src/folder").symlink_to("../lib/inside")
-    (bench.root / "src/dangling").symlink_to("nowhere")
-    (bench.root / "src/loop").symlink_to("loop")
-    (bench.root / "src/up").symlink_to("..")
-    bench.build()
-    assert states(bench.build()) == ["up-to-date"]
-    bench.write("real", "2")
-    assert bench.build().steps[0].why == "src/link changed"
-    bench.write("lib/inside/x", "2")
-    assert bench.build().steps[0].why == "lib/inside/x changed"
-    bench.write("lib/inside/y", "")
-    assert bench.build().steps[0].why == "lib/inside/y added"
-    (bench.root / "src/link").unlink()
-    (bench.root / "src/link").symlink_to("./../real")
-    assert bench.build().steps[0].why == "src/link changed"
-    bench.write("src/nowhere", "there now")
-    assert bench.build().steps[0].why == "src/nowhere added; src/dangling changed"
-
-
-def test_a_link_out_of_the_project_is_said(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("a", inputs="src/**"))
-    bench.tools.add("a", ":")
-    (bench.root / "src").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    (bench.root / "src/out").symlink_to(tmp_path / "elsewhere")
-    assert bench.plan().notes == ("src/out leads to a folder outside of the project: what that holds is not looked at",)
-
-
-def test_special_files_hang_nothing(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("a", inputs="src/**", outputs="out"))
-    bench.tools.add("a", "mkdir out; cp src/a out; if test -e src/make; then mkfifo out/pipe; fi")
-    bench.write("src/a", "a")
-    os.mkfifo(bench.root / "src/pipe")
-    assert bench.build().ok
-    assert states(bench.build()) == ["up-to-date"]
-    bench.write("src/make", "")
-    for _ in range(2):
-        report = bench.build()
-        assert (states(report), report.steps[0].notes) == (["built"], ("not kept: out/pipe is a fifo",))
-
-
-_AS_NOBODY = """
-import os, sys
-sys.path.insert(0, sys.argv[2])
-from pathlib import Path
-from tests.support.toolbox import Bench, step
-from dxforge.errors import BuildError
-warm = Bench(Path(sys.argv[3]), step("a", inputs="b"))  # imports what the other user may not read
-warm.tools.add("a", "echo")
-warm.build()
-os.setgid(65534); os.setuid(65534)
-bench = Bench(Path(sys.argv[1]), step("a", inputs="src/**", outputs="out"))
-bench.tools.add("a", "cp src/a out")
-try:
-    report = bench.build()
-except BuildError as error:
-    print(error)
-else:
-    print(report.ok, [result.why for result in report.steps], *report.notes, *report.steps[0].notes, sep="; ")
-"""
-
-
-def _as_nobody(root: Path) -> str:
-    """Build as a user whom permissions hold for."""
-    tree = Path(__file__).parents[2]
-    command = [sys.executable, "-c", _AS_NOBODY, str(root), str(tree), str(root.parent / "warm")]
-    if os.geteuid() != 0:
-        command[2] = _AS_NOBODY.replace("os.setgid(65534); os.setuid(65534)", "")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def foreign() -> Iterator[Bench]:
-    """A project that someone else may write, where they can get at it."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        bench = Bench(Path(folder) / "p", step("a", inputs="src/**", outputs="out"))
-        bench.tools.add("a", "cp src/a out")
-        bench.write("src/a", "a")
-        if os.geteuid() == 0:
-            for path in [bench.root, *bench.root.rglob("*")]:
-                os.chown(path, 65534, 65534)
-        yield bench
-
-
-def test_an_unreadable_input_is_named(foreign: Bench) -> None:
-    foreign.write("src/secret", "x")
-    (foreign.root / "src/secret").chmod(0)
-    text = _as_nobody(foreign.root)
-    assert text.startswith("src/secret: it cannot be read: permission denied. Give yourself permission")
-    (foreign.root / "src/secret").unlink()
-    (foreign.root / "src/closed").mkdir()
-    (foreign.root / "src/closed").chmod(0)
-    assert _as_nobody(foreign.root).startswith("src/closed: it cannot be read: permission denied")
-    (foreign.root / "src/closed").chmod(0o755)
-
-
-# ---- a dead cache never fails a build
-
-
-def test_a_state_folder_that_cannot_be_written_fails_no_build(foreign: Bench) -> None:
-    (foreign.root / ".dx").mkdir()
-    (foreign.root / ".dx").chmod(0o555)
-    for _ in range(2):
-        text = _as_nobody(foreign.root)
-        assert text.startswith("True; ['first build']; nothing of this build can be kept")
-        assert foreign.read("out") == "a"
-    (foreign.root / ".dx").chmod(0o755)
-
-
-def test_a_cache_that_cannot_be_written_fails_no_build(foreign: Bench) -> None:
-    assert _as_nobody(foreign.root) == "True; ['first build']"
-    for name in ("actions", "blobs"):
-        (foreign.root / ".dx/build" / name).chmod(0o555)
-        for path in (foreign.root / ".dx/build" / name).glob("*"):
-            path.chmod(0o555)
-    foreign.write("src/a", "b")
-    assert _as_nobody(foreign.root) == (
-        "True; ['src/a changed']; not kept: the cache cannot be written: permission denied"
-    )
-    assert _as_nobody(foreign.root) == "True; ['up to date']"
-    for path in [foreign.root / ".dx/build", *(foreign.root / ".dx/build").rglob("*")]:
-        path.chmod(0o755)
-
-
-def test_a_full_disk_fails_no_build(site: Bench, tmp_path: Path) -> None:
-    class Full(LocalCache):
-        """Has no room left; the device is real."""
-
-        def store(self, digest: str, source: str) -> bool:
-            with open("/dev/full", "wb", buffering=0) as full:
-                full.write(digest.encode())
-            return True
-
-    site.cache = Full(site.root / ".dx/build")
-    report = site.build()
-    assert report.ok
-    assert [result.notes for result in report.steps] == [
-        ("not kept: the cache cannot be written: no space left on device",)
-    ] * 2
-    assert states(site.build()) == ["up-to-date"] * 2
-    (site.root / "dist/app.js").unlink()
-    assert states(site.build()) == ["built", "up-to-date"]
-
-
-@pytest.mark.parametrize("damage", ["empty", "garbage", "cut", "flip", "folder"])
-@pytest.mark.parametrize("what", ["steps", "actions", "stat", "last.json", "size", "staging", "lock.json"])
-def test_damaged_files_of_ours_fail_no_build(site: Bench, what: str, damage: str) -> None:
-    site.build()
-    site.settle()
-    site.build()
-    before = snapshot(site.root)
-    top = site.root / ".dx/build" / what
-    if what == "staging":
-        (top / "someone").mkdir(parents=True)
-        (top / "someone/about.json").write_text("{}")
-    for path in [top] if top.is_file() else [path for path in top.rglob("*") if path.is_file()]:
-        data = path.read_bytes()
-        path.write_bytes(
-            {
-                "empty": b"",
-                "garbage": b"\x00\xff{[",
-                "cut": data[: len(data) // 2],
-                "flip": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:] if len(data) > 9 else b"!",
-                "folder": b"",
-            }[damage]
-        )
-        if damage == "folder":
-            path.unlink()
-            path.mkdir()
-    for _ in range(2):
-        report = site.build()
-        assert report.ok
-        assert snapshot(site.root) == before
-    site.write("src/a.js", "x\n")
-    assert site.build().ok
-    assert site.read("site/index.html") == "x\nb\n<page>\n"
-    if (what, damage) != ("steps", "folder"):  # then it is never known who wrote what is there
-        assert _replaced(site) == {}
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
-def test_bit_rot_in_the_cache_is_a_miss_and_heals(site: Bench, damage: str) -> None:
-    site.build()
-    before = snapshot(site.root)
-    for blob in (site.root / ".dx/build/blobs").rglob("*/*"):
-        data = blob.read_bytes()
-        blob.write_bytes({"flip": data[:-1] + b"!", "cut": data[:-1], "gone": b""}[damage])
-        if damage == "gone":
-            blob.unlink()
-    shutil.rmtree(site.root / "dist")
-    report = site.build()
-    assert (states(report), site.tools.runs) == (["built", "up-to-date"], ["bundle dist/app.js src/a.js src/b.js"])
-    assert "output dist is missing" in report.steps[0].why
-    assert snapshot(site.root) == before
-    shutil.rmtree(site.root / "dist")
-    assert states(site.build()) == ["restored", "up-to-date"]
-    assert snapshot(site.root) == before
-
-
 # ---- pending decisions in what a step reads
 
 
@@ -805,7 +353,7 @@ def test_pending_changes_in_what_a_step_reads_stop_the_build(site: Bench) -> Non
     assert (site.tools.ensured, site.tools.runs) == ([], [])
     assert site.plan(pending=(elsewhere, inside)).pending == (inside,)
     report = site.build(pending=(elsewhere, inside), allow_pending=True)
-    assert (report.ok, report.pending) == (True, ())
+    assert (report.ok, report.pending) == (True, (inside,))
     assert report.notes == ("built although a decision is due: src/dx_packages/lib/lib/x.js",)
     assert site.build(pending=(elsewhere,)).ok
 
@@ -816,267 +364,3 @@ def test_a_package_counts_as_a_whole(tmp_path: Path) -> None:
     bench.write("src/dx_packages/lib/used.js", "")
     pending = PendingFile(path="src/dx_packages/lib/other.js", light="yellow", reason="x", package="lib")
     assert not bench.build(pending=(pending,)).ok
-
-
-# ---- two builds at once, cancelling, killing
-
-
-def _wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
-
-
-def _wait_for(path: Path) -> None:
-    _wait_until(path.exists)
-
-
-def _gone(pid: int) -> bool:
-    """Whether a process has ended (a zombie has)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> Bench:
-    """One step that says ``started``, has written half, and waits for ``go``."""
-    bench = Bench(tmp_path / "p", step("slow", inputs="a", outputs="out"))
-    bench.tools.add(
-        "slow",
-        "mkdir out; echo part > out/half; echo $$ > ../pid; touch ../started\n"
-        "while ! test -e ../go; do sleep 0.02; done; cp a out/a; mv out/half out/whole",
-    )
-    bench.write("a", "a")
-    return bench
-
-
-def test_a_second_build_waits_for_the_first(slow: Bench, tmp_path: Path) -> None:
-    with slow.spawn() as other:
-        _wait_for(tmp_path / "started")
-
-        async def second() -> list[str]:
-            building = asyncio.ensure_future(slow.builder().build())
-            await asyncio.to_thread(
-                _wait_until, lambda: any(isinstance(event, WaitingForBuild) for event in slow.events)
-            )
-            assert slow.builder().up_to_date() is None
-            (tmp_path / "go").touch()
-            return states(await building)
-
-        assert asyncio.run(asyncio.wait_for(second(), DEADLINE_S)) == ["up-to-date"]
-        assert slow.tools.runs == []
-        (waiting,) = [event for event in slow.events if isinstance(event, WaitingForBuild)]
-        assert waiting.pid == other.pid and str(other.pid) in waiting.text
-        assert other.communicate(timeout=DEADLINE_S)[0] == '["built"]\n'
-
-
-def test_waiting_for_another_build_can_be_given_up(slow: Bench, tmp_path: Path) -> None:
-    with slow.spawn() as other:
-        _wait_for(tmp_path / "started")
-        with pytest.raises(TimeoutError):
-            asyncio.run(asyncio.wait_for(slow.builder().build(), 0.3))
-        (tmp_path / "go").touch()
-        assert other.wait(DEADLINE_S) == 0
-
-
-def test_cancelling_kills_the_step_and_leaves_all_whole(slow: Bench, tmp_path: Path) -> None:
-    slow.write("out/mine", "precious")
-
-    async def cancelled() -> None:
-        building = asyncio.ensure_future(slow.builder().build())
-        await asyncio.to_thread(_wait_for, tmp_path / "started")
-        building.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await building
-
-    asyncio.run(asyncio.wait_for(cancelled(), DEADLINE_S))
-    assert _gone(int((tmp_path / "pid").read_text()))
-    assert any(isinstance(event, Notice) and "out/mine" in event.text for event in slow.events)
-    assert slow.plan().steps[0].why == "its last run was cut short"
-    (tmp_path / "go").touch()
-    report = slow.build()
-    assert (states(report), whys(report)) == (["built"], ["its last run was cut short"])
-    assert sorted(path.name for path in (slow.root / "out").iterdir()) == ["a", "whole"]
-    assert _replaced(slow) == {"out/mine": "precious"}
-
-
-def test_an_interrupt_of_the_whole_program(slow: Bench, tmp_path: Path) -> None:
-    with slow.spawn() as process:
-        _wait_for(tmp_path / "started")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(DEADLINE_S) != 0
-    assert _gone(int((tmp_path / "pid").read_text()))
-    (tmp_path / "go").touch()
-    assert states(slow.build()) == ["built"]
-
-
-def test_a_killed_build_is_put_right_by_the_next(slow: Bench, tmp_path: Path) -> None:
-    with slow.spawn() as process:
-        _wait_for(tmp_path / "started")
-        process.kill()
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
-    (tmp_path / "go").touch()
-    report = slow.build()
-    assert (states(report), whys(report)) == (["built"], ["its last run was cut short"])
-    assert sorted(path.name for path in (slow.root / "out").iterdir()) == ["a", "whole"]
-    assert _replaced(slow) == {"out/half": "part\n"}, "nobody knows who wrote that"
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_of_a_restore_the_outputs_are_old_or_new_and_the_edit_is_kept(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("many", inputs="a", outputs=("out", "one.txt")))
-    bench.tools.add("many", "mkdir out; for n in 1 2 3; do cat a > out/$n; done; cp a one.txt")
-    trees = {}
-    for text in ("old", "new"):
-        bench.write("a", text)
-        assert bench.build().ok
-        trees[text] = snapshot(bench.root / "out")
-    template = tmp_path / "template"
-    shutil.copytree(bench.root, template, symlinks=True)
-    with_mine = {**trees["new"].files, "mine": (0o100644, b"precious")}
-    seen = set()
-    for number in itertools.count():
-        shutil.rmtree(bench.root)
-        shutil.copytree(template, bench.root, symlinks=True)
-        bench.write("a", "old")
-        bench.write("out/mine", "precious")
-        killed = bench.build_and_die(number)
-        out = snapshot(bench.root / "out")
-        assert out.files in (trees["old"].files, with_mine), "a mix"
-        seen.add(out.files == with_mine)
-        report = bench.build()
-        assert report.ok and bench.tools.runs == []
-        assert snapshot(bench.root / "out") == trees["old"] and bench.read("one.txt") == "old"
-        assert _replaced(bench) == {"out/mine": "precious"}
-        assert not any((bench.root / ".dx/build/staging").iterdir())
-        if not killed:
-            break
-    assert seen == {True, False}
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_of_a_run_the_next_build_puts_it_right(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("many", inputs="a", outputs="out"))
-    bench.tools.add("many", "mkdir out; for n in 1 2 3; do cat a > out/$n; done")
-    bench.write("a", "old")
-    assert bench.build().ok
-    template = tmp_path / "template"
-    shutil.copytree(bench.root, template, symlinks=True)
-    for number in itertools.count():
-        shutil.rmtree(bench.root)
-        shutil.copytree(template, bench.root, symlinks=True)
-        bench.write("a", "new")
-        bench.write("out/mine", "precious")
-        killed = bench.build_and_die(number)
-        assert bench.build().ok
-        assert {path.name: path.read_text() for path in (bench.root / "out").iterdir()} == dict.fromkeys("123", "new")
-        assert _replaced(bench)["out/mine"] == "precious"
-        assert states(bench.build()) == ["up-to-date"]
-        if not killed:
-            break
-
-
-def test_up_to_date_without_a_loop(site: Bench) -> None:
-    assert site.builder().up_to_date() is None
-    site.build()
-    report = site.builder().up_to_date()
-    assert report is not None and (report.ok, states(report)) == (True, ["up-to-date"] * 2)
-    site.write("src/a.js", "x")
-    assert site.builder().up_to_date() is None
-    site.build()
-    site.needs = ("page",)
-    assert site.builder().up_to_date() is None
-    site.needs = ()
-    pending = PendingFile(path="src/p/x", light="red", reason="", package="p")
-    assert site.builder().up_to_date(pending=(pending,)) is None
-    (site.root / ".dx/build/staging/left").mkdir()
-    assert site.builder().up_to_date() is None
-
-
-_ON_A_MOUNT = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from tests.support.toolbox import Bench, states, step
-bench = Bench(Path(sys.argv[1]), step("a", inputs="src", outputs="dist"))
-bench.tools.add("a", "mkdir -p dist/deep; cp src dist/deep/a")
-for text in ("old", "new", "old"):
-    bench.write("src", text)
-    if text == "old":
-        bench.write("dist/mine", text)
-    report = bench.build()
-    tree = sorted(path.relative_to(bench.root).as_posix() for path in (bench.root / "dist").rglob("*"))
-    print(*states(report), bench.read("dist/deep/a"), *tree)
-"""
-
-
-def test_an_output_that_is_a_mount_point(tmp_path: Path) -> None:
-    root = tmp_path / "p"
-    (root / "dist").mkdir(parents=True)
-    mount = f'mount -t tmpfs none {root}/dist && exec "$@"'
-    if subprocess.run(["unshare", "-rm", "sh", "-c", mount, "sh", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    program = [sys.executable, "-c", _ON_A_MOUNT, str(root), str(Path(__file__).parents[2])]
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", mount, "sh", *program],
-        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == [
-        "built old dist/deep dist/deep/a",
-        "built new dist/deep dist/deep/a",
-        "restored old dist/deep dist/deep/a",
-    ]
-    assert sorted(path.read_text() for path in (root / ".dx/build/replaced").rglob("mine*")) == ["old", "old"]
-
-
-# ---- the size of the cache
-
-
-def test_the_cache_keeps_to_its_limit_but_keeps_what_the_last_build_uses(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "p", step("big", inputs="a", outputs="out"), step("small", inputs="b", outputs="out2"))
-    bench.cache = LocalCache(bench.root / ".dx/build", limit_bytes=300_000)
-    bench.tools.add("big", "for i in 1 2 3 4 5 6 7 8 9 10; do cat a a a a a a a a a a; done > out")
-    bench.tools.add("small", "cp b out2")
-    bench.write("b", "b")
-    for number in range(8):
-        bench.write("a", f"{number}" * 1000)
-        bench.cache = LocalCache(bench.root / ".dx/build", limit_bytes=300_000)
-        assert bench.build().ok
-        size = sum(
-            file.stat().st_size
-            for name in ("blobs", "actions")
-            for file in (bench.root / ".dx/build" / name).rglob("*")
-            if file.is_file()
-        )
-        assert size <= 300_000
-        (bench.root / "out").unlink()
-        (bench.root / "out2").unlink()
-        assert states(bench.build()) == ["restored", "restored"]
-    bench.write("a", "6" * 1000)
-    assert states(bench.build())[0] == "restored", "used lately"
-    bench.write("a", "0" * 1000)
-    assert states(bench.build())[0] == "built", "used long ago"
-
-
-def test_a_build_with_nothing_to_do_opens_no_input(site: Bench) -> None:
-    site.build()
-    site.settle()
-    site.build()
-    opened: set[str] = set()
-
-    def watch(event: str, args: tuple[object, ...]) -> None:
-        if event == "open" and str(args[0]).startswith(str(site.root)):
-            opened.add(os.path.relpath(str(args[0]), site.root))
-
-    sys.addaudithook(watch)
-    assert states(site.build()) == ["up-to-date"] * 2
-    # The programs, for the interpreter in their first line.
-    assert {path for path in opened if not path.startswith(".dx")} == {"tools/bundle", "tools/page"}
-    opened.clear()
-    (site.root / "page.html").touch()
-    assert states(site.build()) == ["up-to-date"] * 2, "touched, but the same"
-    assert {path for path in opened if not path.startswith((".dx", "tools"))} == {"page.html"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,7 +107,7 @@ def test_a_failing_step_is_status_one_with_its_last_words(project: ToolProject) 
     assert re.search(r"^join src/b.txt out/b.txt +■ Failed .* exit status 1", done.stdout, re.MULTILINE)
     assert re.search(r"^join out/a.txt .* +○ Skipped", done.stdout, re.MULTILINE)
     assert "\n  cannot join: it says fail\n" in done.stdout
-    assert "error: step join src/b.txt out/b.txt: failed with exit status 1" in done.stderr
+    assert "error: step join src/b.txt out/b.txt: failed: exit status 1" in done.stderr
     assert str(project.root) not in done.stdout
     data = project.answer("build", status=1)
     assert data["ok"] is False
@@ -123,6 +125,8 @@ def test_a_need_that_does_not_get_ready_ends_the_build(project: ToolProject) -> 
     done = project.dx("build", status=1)
     assert "error: tool broken" in done.stderr
     assert "\n    cannot\n" in done.stderr
+    answer = project.answer("build", status=1)
+    assert (answer["ok"], answer["steps"], answer["error"]["log_tail"]) == (False, [], ["cannot"])
     assert not (project.root / "out").exists()
     assert not project.processes()
 
@@ -151,7 +155,11 @@ def test_files_that_await_a_decision_keep_it_from_building(project: ToolProject,
     assert strict["error"]["kind"] == "BuildPendingError"
     assert "mine" not in (project.root / "upstream/m.txt").read_text()
 
-    assert project.answer("build", "--allow-pending")["ok"] is True
+    for _ in range(2):  # also where there is nothing to do
+        allowed = project.answer("build", "--allow-pending")
+        assert allowed["ok"] is True
+        assert [file["path"] for file in allowed["pending"]] == [mine]
+        assert f"built although a decision is due: {mine}" in allowed["notes"]
     assert "mine" in (project.root / "dist/m.txt").read_text()
     project.dx("accept", "--all", "-q")
     assert project.answer("build")["ok"] is True
@@ -164,7 +172,59 @@ def test_without_a_build_the_default_one_names_what_it_misses(project: ToolProje
     done = project.dx("build", status=1)
     assert "dx-style, dx-js-runtime and dx-js-bundler are missing" in done.stderr
     assert "[tools.dx-style]" in done.stderr
-    assert project.answer("build", status=1)["error"]["kind"] == "BuildPlanError"
+    answer = project.answer("build", status=1)
+    assert (answer["ok"], answer["steps"], answer["error"]["kind"]) == (False, [], "BuildPlanError")
+
+
+def test_an_empty_build_table_is_not_said_to_be_missing(project: ToolProject) -> None:
+    (project.root / "dx.toml").write_text('[project]\nname = "x"\n[build]\n')
+    assert "there are no [[build.steps]], and of the tools" in project.dx("build", status=1).stderr
+
+
+@pytest.mark.parametrize("used", ["needs", "step"])
+def test_a_circle_of_tools_is_found_when_planning(project: ToolProject, used: str) -> None:
+    project.tool("one", dependencies=["two"])
+    project.tool("two", dependencies=["one"])
+    file = project.root / "dx.toml"
+    if used == "needs":
+        file.write_text(file.read_text().replace('needs = ["db"]', 'needs = ["db", "one"]'))
+    else:
+        file.write_text(file.read_text() + '\n[[build.steps]]\ntool = "one"\n')
+    error = project.answer("build", "--dry-run", status=1)["error"]
+    assert "one → two → one" in error["what"]
+
+
+def test_a_graph_without_a_folder_is_refused_before_anything_runs(project: ToolProject) -> None:
+    done = project.dx("build", "--graph", "nodir/g.svg", status=2)
+    assert "error: --graph: there is no folder nodir" in done.stderr
+    assert not (project.root / "out").exists()
+
+
+def test_a_step_that_writes_nothing_is_told_in_whole_sentences(project: ToolProject) -> None:
+    project.tool("idle", "/bin/true")
+    project.toml('[[build.steps]]\ntool = "idle"\ninputs = ["src/**"]\noutputs = ["never"]\n')
+    what = project.answer("build", status=1)["error"]["what"]
+    assert what == "failed: it ended well, but did not write its output never"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("args", [("build", "--json"), ("build",), ("buld", "--json"), ("status",)])
+def test_an_output_that_cannot_be_written_is_one_clear_error(project: ToolProject, args: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "dxforge", *args]
+        done = subprocess.run(
+            command,
+            cwd=project.root,
+            env=project.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == (2 if "buld" in args else 1)
+    assert done.stderr.count("error: ") == 1 and "standard output" in done.stderr
+    assert "no space left on device" in done.stderr.lower()
+    assert "Traceback" not in done.stderr and "bug in dxforge" not in done.stderr
 
 
 def test_the_default_build_starts_its_tools_and_bundles(tmp_path: Path, cache_dir: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_tool_that_will_not_start_shows_its_last_words(project: ToolProject) -
         "bad",
         "/bin/sh",
         "-c",
-        "echo starting; echo 'no \033[31mconfig\033[0m' >&2; exit 3",
+        "echo starting; echo 'no \033[31mconfig\033[0m'; exit 3",
         restart={"policy": "never"},
     )
     project.tool("good", "/bin/sh", "-c", "sleep 300")
@@ -337,3 +337,13 @@ def test_no_machinery_of_others_is_left(project: ToolProject) -> None:
     assert guards
     project.dx("stop", "web", "-q")
     until(lambda: not any(exists(pid) for pid in guards))
+
+
+@pytest.mark.parametrize("words", [("stop", "web"), ("stop", "--all")])
+def test_a_tool_that_is_declared_no_more_is_stopped_and_told_so(project: ToolProject, words: tuple[str, ...]) -> None:
+    project.server("web")
+    project.dx("start", "web", "-q")
+    (project.root / "dx.toml").write_text('[project]\nname = "x"\n')
+    done = project.dx(*words)
+    assert "○ Stopped  web" in done.stdout and "No tool" not in done.stdout
+    project.gone()

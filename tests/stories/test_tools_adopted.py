@@ -181,3 +181,21 @@ def test_its_files_are_gone(yard: Yard) -> None:
             assert first.pid is not None and not exists(first.pid)
 
     asyncio.run(go())
+
+
+def test_what_goes_on_without_us_is_not_told_to_have_stopped(yard: Yard) -> None:
+    yard.declare("a", SLEEPER)
+    yard.declare("b", SLEEPER)
+
+    async def go() -> list[tuple[str, ToolState]]:
+        tools = yard.orchestrator()
+        await tools.ensure_running("a", keep=True)
+        await tools.ensure_running("b")
+        with tools.subscribe() as changes:
+            await tools.close()
+            told = [(change.name, change.status.state) async for change in changes if not change.status.up]
+        await tools.stop("a")
+        await tools.close()
+        return told
+
+    assert asyncio.run(go()) == [("b", ToolState.STOPPED)]

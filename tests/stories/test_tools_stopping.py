@@ -250,3 +250,30 @@ def test_close_in_the_midst_of_everything(yard: Yard) -> None:
             assert not yard.processes()
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("asked", "up"),
+    [
+        (("stop", "ensure_running"), True),
+        (("stop", "restart"), True),
+        (("restart", "stop"), False),
+        (("ensure_running", "stop"), False),
+        (("stop", "ensure_running", "stop", "ensure_running"), True),
+        (("restart", "stop", "restart", "stop"), False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_of_requests_made_at_once_the_last_holds(yard: Yard, asked: tuple[str, ...], up: bool) -> None:
+    yard.declare("needed", SLEEPER)
+    yard.declare("a", SLEEPER, dependencies=["needed"])
+
+    async def go() -> None:
+        async with yard.orchestrator() as tools:
+            before = await tools.ensure_running("a")
+            await asyncio.gather(*(getattr(tools, what)("a") for what in asked), return_exceptions=True)
+            after = tools.status("a")
+            assert after.up is up
+            assert after.pid != before.pid
+
+    asyncio.run(go())

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dxforge.build.builder import Builder
 from dxforge.build.cache import Cache
 from dxforge.build.events import StepOutput, StepStarted
@@ -248,6 +250,15 @@ class Bench:
         """Let times pass, so that the stat cache can be trusted."""
         time.sleep(0.07)
 
+    def replaced(self) -> dict[str, str]:
+        """What was put aside: path in the project -> content."""
+        return {
+            file.relative_to(top).as_posix(): file.read_text()
+            for top in sorted((self.root / ".dx/build/replaced").glob("*"))
+            for file in top.rglob("*")
+            if file.is_file()
+        }
+
     def started(self) -> list[str]:
         """The tools whose steps were started, in order."""
         return [event.tool for event in self.events if isinstance(event, StepStarted)]
@@ -255,6 +266,38 @@ class Bench:
     def output(self) -> str:
         """What steps printed, replayed or not."""
         return "".join(event.text for event in self.events if isinstance(event, StepOutput))
+
+
+def make_site(root: Path) -> Bench:
+    """Two steps, the second reads what the first writes."""
+    bench = Bench(
+        root,
+        step("bundle", "dist/app.js", "src/a.js", "src/b.js", inputs="src/**", outputs="dist"),
+        step("page", "site/index.html", "dist/app.js", "page.html", inputs=("dist/**", "page.html"), outputs="site"),
+    )
+    bench.tools.add("bundle")
+    bench.tools.add("page")
+    bench.write("src/a.js", "a\n")
+    bench.write("src/b.js", "b\n")
+    bench.write("page.html", "<page>\n")
+    return bench
+
+
+def run_mounted(mount: str, program: str, *args: str) -> str:
+    """Run Python code with a tmpfs mounted (``mount``: options and place) where nobody else sees it; its output."""
+    shell = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs {mount} && exec "$@"', "sh"]
+    if subprocess.run([*shell, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    done = subprocess.run(
+        [*shell, sys.executable, "-c", program, *args],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
 
 
 def whys(report: BuildReport | BuildPlan) -> list[str]:

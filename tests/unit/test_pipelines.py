@@ -53,7 +53,7 @@ def root(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def test_facts_are_what_a_steps_result_depends_on(root: Path) -> None:
-    facts = ToolsOfForge(dxforge.DxForge(root).orchestrator).definition("copy")
+    facts = ToolsOfForge(dxforge.DxForge(root)).definition("copy")
     assert facts.name == "copy"
     assert facts.binary == root / "copy"
     assert facts.environment == {"MODE": "fast", "DX_TEST_TOKEN": "t"}
@@ -63,7 +63,7 @@ def test_facts_are_what_a_steps_result_depends_on(root: Path) -> None:
 
 
 def test_tools_that_are_not_there(root: Path) -> None:
-    tools = ToolsOfForge(dxforge.DxForge(root).orchestrator)
+    tools = ToolsOfForge(dxforge.DxForge(root))
     with pytest.raises(UnknownToolError):
         tools.definition("cpy")
     (root / "copy").unlink()

@@ -37,6 +37,16 @@ def take_lock(path: str) -> int:
     raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path)
 
 
+def holds(path: str, descriptor: int) -> bool:
+    """Whether what ``take_lock`` gave for ``path`` is still what others find there."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # the file system is in trouble, which may pass
+
+
 def listen(path: str) -> socket.socket:
     """A listening socket at ``path``, which is relative: an address has room for 108 bytes only.
 

@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 
-from dxforge.orchestrator.guard.beginning import listen, spawn, take_lock
+from dxforge.orchestrator.guard.beginning import holds, listen, spawn, take_lock
 from dxforge.orchestrator.guard.client import PIECE_BYTES, Client
 from dxforge.orchestrator.guard.disk import CappedLog, LogFile, RotatedLog
 from dxforge.orchestrator.guard.ending import Ending
@@ -30,6 +30,7 @@ from dxforge.orchestrator.guard.system import (
     prctl,
     start_ticks,
     waker,
+    watch_folder,
 )
 from dxforge.orchestrator.guard.wire import STDERR, STDOUT, note
 
@@ -59,6 +60,7 @@ class Guard:
         self.keep = False
         self.ending: Ending | None = None  # None while there is no tool
         self.asked = False
+        self.lost = False  # its folder is gone: nobody can join any more
         self.leader_gone = False
         self.failure = b""
         self.finished_at: float | None = None
@@ -68,7 +70,7 @@ class Guard:
         self.listener: socket.socket | None = None
         self.selector = selectors.DefaultSelector()
         self.wake = waker()
-        self.selector.register(self.wake, selectors.EVENT_READ, self.reap)
+        self.selector.register(self.wake, selectors.EVENT_READ, self.woken)
         self.clients = [Client(self, first)]
         self.clients[0].send(note(what="hello", pid=os.getpid()))
 
@@ -155,7 +157,10 @@ class Guard:
         self.publish()
 
     def wanted(self) -> bool:
-        return self.keep or any(client.owner for client in self.clients)
+        return (self.keep and not self.lost) or self.owned()
+
+    def owned(self) -> bool:
+        return any(client.owner for client in self.clients)
 
     def welcome(self) -> bytes:
         return note(what="welcome", record=self.record, **self.standing())
@@ -185,7 +190,7 @@ class Guard:
                 self.write_record()
 
     def write_record(self) -> None:
-        if self.order["shared"]:
+        if self.order["shared"] and not self.lost:
             content = json.dumps({**self.record, **self.standing()}).encode()
             descriptor = os.open("run.json.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             try:
@@ -206,6 +211,7 @@ class Guard:
                 os.chdir(order["folder"].encode("latin-1"))
                 stage = "alive"
                 self.alive = take_lock("alive")
+                watch_folder()
             self.open_logs()
             stage = "fork"
             self.spawn()
@@ -322,10 +328,17 @@ class Guard:
                     client.send(note(what="stuck", pids=sorted(ending.stuck)))
             self.reap()
 
-    def reap(self, _events: int = 0) -> None:
-        """Children have ended: the tool itself, or descendants that were left to us."""
+    def woken(self, _events: int) -> None:
+        """A signal has come: children have ended, or something in our folder was deleted."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.wake, 512)
+        self.reap()
+        if self.alive >= 0 and not self.lost and not holds("alive", self.alive):
+            self.lost = True
+            self.owners_changed()
+
+    def reap(self) -> None:
+        """Children have ended: the tool itself, or descendants that were left to us."""
         ending = self.ending
         if ending is None or self.finished_at is not None:
             return
@@ -349,12 +362,24 @@ class Guard:
                 self.close_output(pipe)
         for log in self.logs:
             log.close()
+        self.leave_word()
         self.let_go()
         self.finished_at = time.monotonic()
         last_words = self.failure or self.ended()
         for client in tuple(self.clients):
             client.catch_up()  # after the last words nobody listens any more
             client.send(last_words)
+
+    def leave_word(self) -> None:
+        """Of an end that nobody has asked for and no session sees: for those to come (see ``lastword.py``)."""
+        if not self.order["shared"] or not self.record or self.asked or self.owned() or not self.ending:
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open("ended.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
+            try:
+                os.write(descriptor, json.dumps({"exit_code": self.ending.exit_code}).encode())
+            finally:
+                os.close(descriptor)
 
     def ended(self, fault: str = "") -> bytes:
         exit_code = self.ending.exit_code if self.ending else None
@@ -378,7 +403,8 @@ class Guard:
             self.listener.close()
             self.listener = None
         if self.alive >= 0:
-            for name in ("control", "run.json", "run.json.new"):
+            # In a folder that only lost its files, what is there now may be another guard's.
+            for name in () if self.lost else ("control", "run.json", "run.json.new"):
                 with contextlib.suppress(OSError):
                     os.unlink(name)
             os.close(self.alive)

@@ -55,6 +55,22 @@ def waker() -> int:
     return read
 
 
+def watch_folder() -> None:
+    """From now on `waker` wakes us as well when something is deleted in the folder that we are in. Linux only.
+
+    By dnotify: a guard each would soon use up the inotify instances that a user may have (128 by default). Where the
+    kernel has it not, nothing is noticed.
+    """
+    if sys.platform == "linux":
+        import fcntl
+
+        signal.signal(signal.SIGIO, lambda _number, _frame: None)
+        with contextlib.suppress(OSError):
+            # Held open until we end: closing it would end the watch.
+            descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.fcntl(descriptor, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_MULTISHOT)
+
+
 @functools.cache
 def boot_id() -> str:
     """Names the time since the machine was started; empty where the system does not say."""

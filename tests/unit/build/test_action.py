@@ -20,6 +20,7 @@ def _manifest(**other: Any) -> dict[str, Any]:
         name="js",
         binary=Path(other.get("binary", "/usr/bin/js")),
         environment=other.get("env", {"MODE": "dev"}),
+        in_the_open=frozenset(other.get("in_the_open", ())),
         definition=other.get("definition", {"binary_path": "js"}),
     )
     return make_manifest(
@@ -36,7 +37,7 @@ def _manifest(**other: Any) -> dict[str, Any]:
         ({"inputs": {"src/a": "file:9", "src/b": "file:2"}}, "src/a changed"),
         ({"inputs": {"src/b": "file:2"}}, "src/a removed"),
         ({"inputs": {"src/a": "file:1", "src/b": "file:2", "src/c": "file:3"}}, "src/c added"),
-        ({"inputs": {"src/a": "exec:1", "src/b": "file:2"}}, "src/a changed"),
+        ({"inputs": {"src/a": "exec:1", "src/b": "file:2"}}, "src/a changed (mode 644 → 755)"),
         ({"env": {"MODE": "production"}}, "env MODE changed"),
         ({"env": {}}, "env MODE removed"),
         ({"env": {"MODE": "dev", "TOKEN": ""}}, "env TOKEN added"),
@@ -80,6 +81,27 @@ def test_arguments_do_not_run_together() -> None:
 def test_values_of_the_environment_appear_nowhere() -> None:
     old, new = _manifest(env={"TOKEN": "hush-1"}), _manifest(env={"TOKEN": "hush-2"})
     assert "hush" not in json.dumps([old, new, compare(old, new).to_json()])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ({"A": "1"}, {"A": "2"}, "env A changed: 1 → 2"),
+        ({"A": "1"}, {"A": ""}, "env A changed: 1 → (empty)"),
+        ({}, {"A": "2"}, "env A added: 2"),
+        ({"A": "1"}, {}, "env A removed: 1"),
+        ({"TOKEN": "1"}, {"TOKEN": "2"}, "env TOKEN changed"),
+        ({}, {"TOKEN": "2"}, "env TOKEN added"),
+    ],
+)
+def test_values_that_stand_in_dx_toml_are_told(old: dict[str, str], new: dict[str, str], line: str) -> None:
+    both = [_manifest(env=env, in_the_open=("A",)) for env in (old, new)]
+    assert compare(*both).other == (line,)
+
+
+def test_a_value_that_has_become_a_secret_is_not_told() -> None:
+    open_, secret = _manifest(env={"A": "1"}, in_the_open=("A",)), _manifest(env={"A": "hush"})
+    assert compare(open_, secret).other == compare(secret, open_).other == ("env A changed",)
 
 
 def test_a_damaged_old_manifest_differs_in_what_it_lacks() -> None:

@@ -115,6 +115,16 @@ def test_similar_outputs_do_not_overlap() -> None:
     assert len(_graph(_step("a", ("x",), ("dist",)), _step("b", ("y",), ("dist2", "dis"))).steps) == 2
 
 
+@pytest.mark.parametrize("path", ["src", "src/dx_packages", "src/dx_packages/theme/dist"])
+def test_no_step_writes_where_the_packages_lie(path: str) -> None:
+    facts = {"a": ToolFacts(name="a", binary=Path("/bin/true"), environment={}, definition={})}
+    config = BuildConfig(steps=(_step("a", ("in",), (path,)),))
+    with pytest.raises(BuildPlanError, match="which hold your edits") as caught:
+        make_graph(config, facts, packages_dir="src/dx_packages")
+    assert caught.value.where == "dx.toml: build.steps[0].outputs"
+    assert len(make_graph(config, facts, packages_dir="vendor").steps) == 1
+
+
 @pytest.mark.parametrize("path", ["dx.toml", "dx.lock", ".dx/x", ".git", "a/.git/b"])
 def test_outputs_that_are_not_a_steps_to_write(path: str) -> None:
     with pytest.raises(BuildPlanError, match="not a step's to write"):

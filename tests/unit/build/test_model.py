@@ -15,6 +15,7 @@ from dxforge.build.model import (
     StepPlan,
     StepResult,
     StepState,
+    how_changed,
 )
 
 STEP = Step(index=0, id="i", tool="js", args=("build", "-m"), inputs=("src/**",), outputs=("dist",), after=(1,), wave=1)
@@ -84,3 +85,21 @@ def test_in_a_word() -> None:
     assert repr(BuildReport(ok=False, pending=(PENDING,))) == "<BuildReport: failed, 1 pending>"
     assert repr(BuildReport(ok=True)) == "<BuildReport: ok, no steps>"
     assert BuildPlan(pending=(PENDING,)).ok is False
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "how"),
+    [
+        ("file:1", "file:2", ""),
+        ("file:1", "exec:1", "mode 644 → 755"),
+        ("exec:1", "file:2", "mode 755 → 644, and its content"),
+        ("link:a file:1", "link:b file:1", "link a → b"),
+        ("link:a dangling", "link:b c", "link a → b c"),
+        ("link:a file:1", "link:a exec:1", ""),
+        ("exec:1", "link:a file:1", "file → link"),
+        ("fifo", "file:1", "fifo → file"),
+    ],
+)
+def test_what_else_than_content_is_another(old: str, new: str, how: str) -> None:
+    assert how_changed(old, new) == how
+    assert Changes(changed={"p": (old, new)}).text() == (f"p changed ({how})" if how else "p changed")

@@ -168,6 +168,24 @@ def test_repair_puts_aside_what_nobody_is_known_to_have_written(yard: Yard) -> N
     assert list((yard.state / "staging").iterdir()) == []
 
 
+def test_what_a_killed_build_left_survives_whatever_follows_it_unrepaired(yard: Yard) -> None:
+    swap = yard.state / "staging/id/swap"
+    (swap / "0").mkdir(parents=True)
+    (swap / "0/x").write_text("precious")
+    before = snapshot(yard.root)
+    with pytest.raises(StagingError):
+        yard.outputs().clear("id", OUTPUTS, [yard.rows])
+    with pytest.raises(StagingError):
+        yard.restore()
+    digest = yard.rows["one"].what
+    (yard.state / f"blobs/{digest[:2]}/{digest}").unlink()
+    with pytest.raises((DamagedError, StagingError)):
+        yard.restore()
+    assert snapshot(yard.root) == before
+    assert (swap / "0/x").read_text() == "precious"
+    assert [file.read_text() for file in yard.outputs().repair(lambda _: []).values()] == ["precious"]
+
+
 def test_what_was_written_again_is_no_loss(yard: Yard) -> None:
     outputs = yard.outputs()
     aside = outputs.clear("id", OUTPUTS, [])

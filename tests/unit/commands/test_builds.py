@@ -95,7 +95,7 @@ def test_the_json_is_the_contracts() -> None:
     assert [item["exit_code"] for item in failed["steps"]] == [0, 2, None]
     assert failed["error"] == {
         "kind": "BuildFailedError",
-        "what": "failed with exit status 2",
+        "what": "failed: exit status 2",
         "where": "step js build",
         "hint": "All that it wrote is in .dx/tools/js/runs/000001",
     }
@@ -120,6 +120,30 @@ def test_explained_every_difference_is_named() -> None:
         assert f"  {expected}\n" in text
     assert "  - removed  c.scss\n" in text
     assert "different" not in BuildResult(report=GOOD).text()
+
+
+def test_explained_signs_agree_with_what_is_said() -> None:
+    changes = Changes(
+        changed={"run.sh": ("file:1", "exec:1")},
+        other=(
+            "env A added: 1",
+            "env B removed",
+            "cwd of js added",
+            "env C changed: 1 → 2",
+            "args changed: x added → y",
+        ),
+    )
+    one = StepPlan(step=step(0, "x"), state=StepState.RUN, why="", changes=changes)
+    text = BuildResult(report=BuildPlan(steps=(one,)), explain=True).text()
+    for expected in (
+        "+ added    env A added: 1",
+        "- removed  env B removed",
+        "+ added    cwd of js added",
+        "~ changed  env C changed: 1 → 2",
+        "~ changed  args changed: x added → y",
+        "~ changed  run.sh  mode 644 → 755",
+    ):
+        assert f"  {expected}\n" in text
 
 
 def test_many_differences_are_cut_short() -> None:
@@ -168,6 +192,11 @@ def test_a_plan_says_what_would_run() -> None:
     assert result.to_json()["dry_run"] is True
     blocked = BuildResult(report=BuildPlan(steps=PLAN.steps, pending=(PENDING,)))
     assert blocked.exit_code == 3
+
+
+def test_results_say_whether_all_is_well() -> None:
+    assert BuildResult(report=GOOD).ok
+    assert not BuildResult(report=BLOCKED).ok
 
 
 def test_no_steps_at_all() -> None:

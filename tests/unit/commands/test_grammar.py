@@ -153,6 +153,26 @@ def test_lines_that_cannot_mean_anything_say_where(words: list[str], where: str)
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["build", "-C", "."], "-C stands before the command: `dxforge -C FOLDER build`"),
+        (["start", "--all"], "Name the tools; `dxforge status` lists them"),
+        (["restart", "--all"], "Name the tools; `dxforge status` lists them"),
+        (["logs", "x", "-n", "y"], "'y' is no whole number"),
+        (["run", "--timeout", "y", "x"], "'y' is no number"),
+    ],
+)
+def test_what_is_elsewhere_or_no_number_is_said_in_plain_words(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words)
+    assert said in f"{caught.value.what} {caught.value.hint}"
+
+
+def test_the_tail_of_a_log_has_two_names() -> None:
+    assert parse(["logs", "x", "--tail", "3"]).arguments == parse(["logs", "x", "-n", "3"]).arguments
+
+
 def test_hunks_are_repeated_or_listed() -> None:
     assert parse(["accept", "a", "--hunk", "1", "--hunk", "3"]).arguments["hunks"] == ("1", "3")
     assert parse(["accept", "a", "--hunk", "1,3"]).arguments["hunks"] == ("1", "3")

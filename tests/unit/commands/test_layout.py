@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +63,23 @@ def test_no_cell_adds_or_breaks_a_line(rows: list[tuple[Line, ...]], columns: in
     lines = plain([table]).split("\n") if rows else []
     assert len(lines) == len(rows)
     assert all(text.isprintable() for text in text_of(list(layout([table], columns=columns))))
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_a_first_column_that_may_be_cut_leaves_room_for_the_rest(columns: int) -> None:
+    name = "esbuild src/app.js --bundle --outfile=dist/app.js --minify"
+    row = (line(name), line("Built"), line("12 ms"), line("src/app.js changed and what is beside it"))
+    cut = text_of(list(layout([Table((row,), cut_first=True)], columns=columns)))
+    assert max(map(width, cut)) <= columns
+    assert cut[0].startswith(f"{name[: columns // 3 - 1]}…  Built")
+    assert len(cut) <= 3
+    assert text_of(list(layout([Table((row,), cut_first=True)])))[0].startswith(name), "a pipe has all of it"
+    assert text_of(list(layout([Table((row,))], columns=columns)))[0].startswith(name)
+
+
+def test_a_row_without_a_last_cell_is_followed_by_no_empty_line() -> None:
+    rows = (
+        (line("web"), line("x" * 30), line("something to say")),
+        (line("db"), line("x"), line("")),
+    )
+    assert "" not in text_of(list(layout([Table(rows)], columns=20)))

@@ -7,6 +7,7 @@ import pytest
 from dxforge.commands import progress
 from dxforge.commands.progress import Reporter
 from dxforge.events import Notice, Progress, WaitingForProject
+from dxforge.orchestrator.status import ToolChanged, ToolState, ToolStatus
 
 
 class Terminal(io.StringIO):
@@ -56,3 +57,20 @@ def test_short_work_shows_no_bar() -> None:
     reporter(Progress(phase="apply", done=1, total=2))
     reporter.close()
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_was_told_is_not_told_again_in_the_same_place(*, together: bool) -> None:
+    stream = io.StringIO()
+    output = stream if together else io.StringIO()
+    reporter = Reporter(stream, bars=False, output=output)
+    starting = ToolStatus(state=ToolState.STARTING)
+    healthy = ToolStatus(state=ToolState.HEALTHY, pid=7)
+    reporter(ToolChanged(name="web", status=healthy, previous=starting))
+    reporter.output("stdout", "● Healthy  web  pid 7\n")
+    reporter.output("stdout", "● Healthy  web  pid 8\n")
+    reporter.draw()
+    reporter.close()
+    assert stream.getvalue().count("pid 7") == 1
+    assert output.getvalue().count("pid 7") == 1
+    assert output.getvalue().count("pid 8") == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,11 @@ def test_the_status_shows_a_tool_a_row_with_what_is_known() -> None:
     assert "Restarts" not in status().text()
     assert repr(status(WEB, SICK)) == "<dxforge status: 0 packages, 0 pending, 1 of 2 tools up>"
     assert repr(status()) == "<dxforge status: 0 packages, 0 pending>"
+
+
+def test_a_healthy_tool_shows_its_address_beside_what_is_to_say() -> None:
+    seen = replace(WEB, status=replace(WEB.status, detail="as last seen; no session watches it"))
+    assert "http http://127.0.0.1:8000/  as last seen; no session watches it" in status(seen).text()
 
 
 def test_the_status_in_json_is_the_contracts() -> None:
@@ -117,12 +123,17 @@ def test_logs_are_shown_without_colours() -> None:
     assert result.text().split("\n") == ["red", "20%", "tab\there"]
     assert result.to_json()["lines"][0] == "\x1b[31mred\x1b[0m"
     assert LogsResult(tool="x", lines=()).text() == "x has written nothing yet."
+    assert LogsResult(tool="x", lines=(), wanted=0).text() == "No lines were asked for (-n 0)."
+    assert (
+        "what its runs wrote is in .dx/tools/x/runs" in LogsResult(tool="x", lines=(), runs=".dx/tools/x/runs").text()
+    )
     followed = LogsResult(tool="x", lines=(), followed=True)
     assert (followed.exit_code, followed.shown_live) == (130, True)
 
 
 def test_watching_ends_as_an_interrupt_does() -> None:
-    assert WatchResult(rounds=2).exit_code == 130
+    assert (WatchResult(rounds=2).exit_code, WatchResult(rounds=2).ok) == (130, False)
+    assert WatchResult(rounds=2).to_json() == {"ok": False, "rounds": 2}
     assert WatchResult(rounds=1).text() == "Stopped watching after 1 change."
 
 

@@ -127,7 +127,7 @@ def test_much_output_is_kept_at_both_ends(yard: Yard) -> None:
 def test_one_text_is_no_list_of_arguments(yard: Yard) -> None:
     async def go() -> None:
         async with yard.orchestrator(yard.define("a")) as tools:
-            with pytest.raises(UsageError, match="args is one text"):
+            with pytest.raises(UsageError, match="args must be several texts"):
                 await tools.execute_tool("a", "build")
 
     asyncio.run(go())
