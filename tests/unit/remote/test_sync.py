@@ -366,7 +366,7 @@ def test_rot_is_found_by_who_reads_and_healed_by_who_has_it(place: Place) -> Non
 
 @pytest.mark.parametrize("how", ["missing", "empty", "short", "index", "all"])
 def test_damage_of_every_kind_is_healed(place: Place, how: str) -> None:
-    items = blobs(5, 100)
+    items = blobs(15, 100)
     mine, yours = place.machine("me"), place.machine("you")
     mine.remote.push(items)
     (pack,) = place.packs()
