@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from dxforge.remote.model import Entry, Manifest, Pack
 from dxforge.remote.packs import decode_index, described, is_sha256
 
 T = TypeVar("T")
+_STALE_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,11 @@ class SyncState:
         for name in self._names("indexes"):
             if name not in pack_ids:
                 self._drop(f"indexes/{name}")
+        # What killed processes were writing.
+        with contextlib.suppress(OSError):
+            for left in self._folder.rglob(".*"):
+                if time.time() - left.stat().st_mtime > _STALE_S:
+                    left.unlink(missing_ok=True)
 
     # -- uploads in no manifest -------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from dxforge.config.load import RemoteEnvironment, load_remote_environment
 from dxforge.config.model import Config
 from dxforge.errors import RemoteContentError, RemoteCredentialsError, RemoteDeniedError, RemoteError
 from dxforge.events import EventBus, Notice, Progress
+from dxforge.files import prepare_state_dir
 from dxforge.remote.credentials import Credentials, find_credentials
 from dxforge.remote.fetch import Fetcher, Into
 from dxforge.remote.location import Location, parse_location
@@ -123,6 +124,7 @@ class Remote:
 
         Raises:
             ConfigError: the address cannot be one.
+            ProjectError: ``.dx`` is no folder.
             RemoteCredentialsError: there are no credentials.
         """
         found = environment or load_remote_environment()
@@ -137,7 +139,7 @@ class Remote:
             location,
             credentials or find_credentials(location, found),
             events=events,
-            state_dir=config.root / ".dx" / "sync",
+            state_dir=prepare_state_dir(config.root) / "sync",
             options=replace(
                 options or RemoteOptions(),
                 read=config.remote.read if found.read is None else found.read,

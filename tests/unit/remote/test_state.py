@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,18 @@ def test_indexes(state: SyncState) -> None:
     assert state.index(PACK) is not None
     state.keep_indexes([])
     assert state.index(PACK) is None
+
+
+def test_what_killed_processes_were_writing_goes(state: SyncState, tmp_path: Path) -> None:
+    state.save_index(PACK, INDEX)
+    old, young = tmp_path / "state/.head.0", tmp_path / "state/indexes/.x.1"
+    old.write_bytes(b"")
+    young.write_bytes(b"")
+    os.utime(old, (1, 1))
+    state.keep_indexes([PACK.id])
+    assert not old.exists()
+    assert young.exists()
+    assert state.index(PACK) is not None
 
 
 def test_short_indexes_stand_in_the_manifest(state: SyncState, tmp_path: Path) -> None:
