@@ -37,7 +37,7 @@ def dxforge_down(folder: Path, endpoint: str, bucket: str, prefix: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
 
-    report = _remote(endpoint, bucket, prefix).pull(take, in_threads=True)
+    report = _remote(endpoint, bucket, prefix).pull(take, into=lambda entry: folder / entry.name, in_threads=True)
     if not report.ok or not report.items:
         raise SystemExit(f"{report}")
 

@@ -10,9 +10,10 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from dxforge.files import move_new, sync_folder
 from dxforge.remote.failures import StoreError, Trouble
@@ -20,6 +21,7 @@ from dxforge.remote.garbage import Stored
 
 _TEMPORARY = "tmp"
 _STALE_S = 24 * 3600
+_BLOCK = 1 << 18
 _TROUBLES = {
     errno.ENOSPC: Trouble.FULL,
     errno.EDQUOT: Trouble.FULL,
@@ -30,6 +32,9 @@ _TROUBLES = {
     errno.ESTALE: Trouble.UNREACHABLE,
     errno.ETIMEDOUT: Trouble.UNREACHABLE,
 }
+
+
+T = TypeVar("T")
 
 
 class FolderObjects:
@@ -62,6 +67,16 @@ class FolderObjects:
                     return memoryview(stream.read(length))
             except FileNotFoundError:
                 return None
+
+    def stream(self, key: str, start: int, length: int, consume: Callable[[Iterable[bytes]], T]) -> T | None:
+        """``consume`` gets ``length`` bytes from ``start`` block by block; None where there is no such file."""
+        with _understood():
+            try:
+                stream = (self._folder / key).open("rb")
+            except FileNotFoundError:
+                return None
+        with stream:
+            return consume(_blocks(stream, start, length))
 
     def head(self, key: str) -> Stored | None:
         """Size and times of one file; None where there is none."""
@@ -153,6 +168,14 @@ class FolderObjects:
             for path in (self._folder / _TEMPORARY).iterdir():
                 if time.time() - path.stat().st_mtime > _STALE_S:
                     path.unlink(missing_ok=True)
+
+
+def _blocks(stream: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    with _understood():
+        stream.seek(start)
+        while length and (block := stream.read(min(length, _BLOCK))):
+            length -= len(block)
+            yield block
 
 
 def _stored(key: str, status: os.stat_result) -> Stored:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dxforge.errors import RemoteContentError, RemoteNewerError
@@ -26,7 +28,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "nonce": manifest.nonce,
         "written_s": manifest.written_s,
         "packs": [
-            [pack.id, pack.size_bytes, pack.index_bytes, pack.entries, f"{pack.gone:x}"] for pack in manifest.packs
+            [pack.id, pack.size_bytes, pack.index_bytes, pack.entries, f"{pack.gone:x}", b64encode(pack.index).decode()]
+            for pack in manifest.packs
         ],
         "owners": {
             owner.id: {
@@ -75,7 +78,7 @@ def decode_manifest(content: bytes, *, where: str) -> Manifest:
 
 
 def _decoded(data: Mapping[str, Any]) -> Manifest:
-    packs = tuple(_pack(*row) for row in data["packs"])
+    packs = tuple(_pack(row) for row in data["packs"])
     by_id = {pack.id: pack for pack in packs}
     return Manifest(
         generation=_whole(data["generation"]),
@@ -99,17 +102,18 @@ def _decoded(data: Mapping[str, Any]) -> Manifest:
     )
 
 
-def _pack(pack_id: str, size: int, index: int, entries: int, gone: str) -> Pack:
+def _pack(row: Sequence[Any]) -> Pack:
+    pack_id, size, index_bytes, entries, gone, index = row
     if not is_sha256(pack_id):
         raise ValueError(pack_id)
-    pack = Pack(id=pack_id, size_bytes=_whole(size), index_bytes=_whole(index), entries=_whole(entries))
-    return Pack(
-        id=pack.id,
-        size_bytes=pack.size_bytes,
-        index_bytes=pack.index_bytes,
-        entries=pack.entries,
-        gone=_mask(gone, pack),
+    pack = Pack(
+        id=pack_id,
+        size_bytes=_whole(size),
+        index_bytes=_whole(index_bytes),
+        entries=_whole(entries),
+        index=b64decode(index, validate=True),
     )
+    return replace(pack, gone=_mask(gone, pack))
 
 
 def _mask(text: str, pack: Pack) -> int:

@@ -78,6 +78,8 @@ class Pack:
     index_bytes: int
     entries: int
     gone: int = 0
+    index: bytes = b""
+    """Its index, where that is so short that it travels in the manifest."""
 
     @property
     def all(self) -> int:
@@ -147,6 +149,8 @@ class RemoteOptions:
     """Packs below are merged once there are ``merge_at`` of a size."""
     merge_at: int = 8
     pack_entries: int = 20_000
+    stream_bytes: int = 1 << 20
+    """Items of this size and more go straight to their files, where `Remote.pull` is told them."""
     single_put_bytes: int = 100_000_000
     """From here on, an upload goes in equal parts..."""
     part_bytes: int = 16 << 20

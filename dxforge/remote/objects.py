@@ -28,6 +28,7 @@ _SLOWEST_BYTES_PER_S = 128 << 10
 """An upload that is slower than this is given up."""
 _PARTS_AT_ONCE = 4
 _PART_RETRIES = 5
+_BLOCK = 1 << 16
 
 
 class S3Objects:
@@ -112,6 +113,19 @@ class S3Objects:
         return self._unless_absent(
             lambda: memoryview(obstore.get_range(self._reading, key, start=start, length=length))
         )
+
+    def stream(self, key: str, start: int, length: int, consume: Callable[[Iterable[bytes]], T]) -> T | None:
+        """``consume`` gets ``length`` bytes from ``start`` block by block; None where there is no such object.
+
+        What it raises is raised, unless that is an `OSError` or `ValueError`.
+        """
+        import obstore
+
+        def ask() -> T:
+            found = obstore.get(self._reading, key, options={"range": (start, start + length)})
+            return consume(found.stream(min_chunk_size=_BLOCK))
+
+        return self._unless_absent(ask)
 
     def head(self, key: str) -> Stored | None:
         """What `list_all` would say of one object; None where there is none."""

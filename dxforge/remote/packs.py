@@ -22,6 +22,7 @@ _KIND = re.compile(r"[a-z]{1,16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST_INDEX_BYTES = 64 << 20
 _LARGEST_NAME_CHARS = 4096
+_SHORT_INDEX_BYTES = 400
 T = TypeVar("T")
 
 Content = tuple[str, str, str, int]
@@ -90,7 +91,18 @@ def make_pack(contents: Sequence[Content], made: tuple[int, float]) -> tuple[Pac
     """A pack that holds ``contents``, and its index."""
     pack_id, index = encode_index(contents, made)
     size = sum(content[3] for content in contents) + len(index)
-    return Pack(id=pack_id, size_bytes=size, index_bytes=len(index), entries=len(contents)), index
+    return described(pack_id, size, len(contents), index), index
+
+
+def described(pack_id: str, size_bytes: int, entries: int, index: bytes) -> Pack:
+    """A pack as a manifest has it; a short index with it (a large item's: reading it would be one more request)."""
+    return Pack(
+        id=pack_id,
+        size_bytes=size_bytes,
+        index_bytes=len(index),
+        entries=entries,
+        index=index if len(index) <= _SHORT_INDEX_BYTES else b"",
+    )
 
 
 def decode_index(pack: Pack, index: bytes) -> tuple[Entry, ...]:

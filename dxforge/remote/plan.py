@@ -139,7 +139,8 @@ def advance(
         catalogue: of ``head`` without what ``change`` says is gone, where there is one at hand.
     """
     packs = [_damaged(pack, change.gone) for pack in head.packs]
-    owners = {owner.id: _without_damage(owner, packs) for owner in head.owners if owner.id not in change.forget}
+    left = (_without_damage(owner, packs) for owner in head.owners if owner.id not in change.forget)
+    owners = {owner.id: owner for owner in left if owner.refs or owner.holds}
     known = dict(indexes)
     packs, owners = _rewritten(packs, owners, change.rewrite, known)
     if catalogue is None or change.rewrite.victims:
@@ -244,8 +245,10 @@ def _rewritten(
         holds |= {pack_id: bits(places, sizes[pack_id]) for pack_id, places in positions.items()}
         new_owners[owner.id] = replace(owner, holds=holds)
     known |= {packed.pack.id: packed.entries for packed in rewrite.packs}
-    kept = [pack for pack in packs if pack.id not in rewrite.victims]
-    return [*kept, *(packed.pack for packed in rewrite.packs)], new_owners
+    # In the place of the first: of equals, everyone holds what comes first, and must go on to.
+    first = next(number for number, pack in enumerate(packs) if pack.id in rewrite.victims)
+    new = [packed.pack for packed in rewrite.packs]
+    return [pack for pack in [*packs[:first], *new, *packs[first:]] if pack.id not in rewrite.victims], new_owners
 
 
 def _holds(change: Change, catalogue: Catalogue, packs: Mapping[str, Pack]) -> dict[str, int]:

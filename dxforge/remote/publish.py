@@ -127,7 +127,7 @@ class Publisher:
         damaged = {pack: mask & ~gone[pack] for pack, mask in self.state.damaged().items() if pack in gone}
         self.state.save_damaged({pack: mask for pack, mask in damaged.items() if mask})
         self.state.save_swept(self.state.swept() & manifest.retired.keys())
-        self.state.keep_indexes({*gone, *(upload.pack.id for upload in self.state.uploads())})
+        self.state.keep_indexes(gone)
 
     def collect(self, head: Head) -> tuple[int, dict[str, int]]:
         """Delete what nothing refers to and is older than the grace time.

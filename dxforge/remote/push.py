@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dxforge.events import EventBus, Progress
-from dxforge.remote.fetch import Fetched, fetch
+from dxforge.remote.fetch import Fetched, Fetcher
 from dxforge.remote.garbage import pack_key
 from dxforge.remote.model import (
     BLOB,
@@ -286,7 +286,8 @@ class Push:
         self.added_at_s.append(self.now_s())
 
     def _fetch(self, entries: tuple[Entry, ...]) -> Iterator[Fetched]:
-        return fetch(entries, session=self.session, options=self.options, spool_dir=self.spool_dir, check=self.check)
+        fetcher = Fetcher(session=self.session, options=self.options, spool_dir=self.spool_dir, check=self.check)
+        return fetcher.fetch(entries)
 
     def _uploader(self) -> Uploader:
         return Uploader(

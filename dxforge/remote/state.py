@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,10 @@ from dxforge.errors import RemoteContentError
 from dxforge.files import move_new, sync_file, write_error, write_new
 from dxforge.remote.manifest import decode_manifest
 from dxforge.remote.model import Entry, Manifest, Pack
-from dxforge.remote.packs import decode_index, is_sha256
+from dxforge.remote.packs import decode_index, described, is_sha256
 
 T = TypeVar("T")
+_STALE_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,18 +121,27 @@ class SyncState:
     # -- indexes ----------------------------------------------------------------------------------------------------
 
     def index(self, pack: Pack) -> tuple[Entry, ...] | None:
-        """The entries of ``pack``, where they are remembered."""
+        """The entries of ``pack``, where they are remembered, or stand in the manifest."""
+        if pack.index:
+            with contextlib.suppress(RemoteContentError):
+                return decode_index(pack, pack.index)
         return self._read(f"indexes/{pack.id}", lambda content: decode_index(pack, content))
 
     def save_index(self, pack: Pack, content: bytes) -> None:
-        """Remember a pack's index."""
-        self._write(f"indexes/{pack.id}", content)
+        """Remember a pack's index, unless the manifest does."""
+        if not pack.index:
+            self._write(f"indexes/{pack.id}", content)
 
     def keep_indexes(self, pack_ids: Collection[str]) -> None:
         """Forget all other packs' indexes."""
         for name in self._names("indexes"):
             if name not in pack_ids:
                 self._drop(f"indexes/{name}")
+        # What killed processes were writing.
+        with contextlib.suppress(OSError):
+            for left in self._folder.rglob(".*"):
+                if time.time() - left.stat().st_mtime > _STALE_S:
+                    left.unlink(missing_ok=True)
 
     # -- uploads in no manifest -------------------------------------------------------------------------------------
 
@@ -139,15 +150,12 @@ class SyncState:
         for name in self._names("uploads"):
             found = self._read(f"uploads/{name}", lambda content, name=name: _upload(name, content))  # type: ignore[misc]
             if found is not None:
-                entries = self.index(found[0])
-                if entries is not None:
-                    yield Upload(pack=found[0], entries=entries, at_s=found[1])
+                yield found
 
     def save_upload(self, pack: Pack, index: bytes, at_s: float) -> None:
         """Remember a pack that was just uploaded."""
-        self.save_index(pack, index)
-        data = {"size": pack.size_bytes, "index": pack.index_bytes, "entries": pack.entries, "at_s": at_s}
-        self._write(f"uploads/{pack.id}", json.dumps(data).encode())
+        data = {"size": pack.size_bytes, "entries": pack.entries, "at_s": at_s}
+        self._write(f"uploads/{pack.id}", json.dumps(data).encode() + b"\n" + index)
 
     def drop_upload(self, pack_id: str) -> None:
         """It is in a manifest now, or of no use."""
@@ -213,12 +221,8 @@ class SyncState:
             return []
 
 
-def _upload(pack_id: str, content: bytes) -> tuple[Pack, float]:
-    data: dict[str, Any] = json.loads(content)
-    pack = Pack(
-        id=pack_id,
-        size_bytes=int(data["size"]),
-        index_bytes=int(data["index"]),
-        entries=int(data["entries"]),
-    )
-    return pack, float(data["at_s"])
+def _upload(pack_id: str, content: bytes) -> Upload:
+    first, _, index = content.partition(b"\n")
+    data: dict[str, Any] = json.loads(first)
+    pack = described(pack_id, int(data["size"]), int(data["entries"]), index)
+    return Upload(pack=pack, entries=decode_index(pack, index), at_s=float(data["at_s"]))

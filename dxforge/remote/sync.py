@@ -12,7 +12,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Self
@@ -21,8 +21,9 @@ from dxforge.config.load import RemoteEnvironment, load_remote_environment
 from dxforge.config.model import Config
 from dxforge.errors import RemoteContentError, RemoteCredentialsError, RemoteDeniedError, RemoteError
 from dxforge.events import EventBus, Notice, Progress
+from dxforge.files import prepare_state_dir
 from dxforge.remote.credentials import Credentials, find_credentials
-from dxforge.remote.fetch import Fetched, fetch
+from dxforge.remote.fetch import Fetcher, Into
 from dxforge.remote.location import Location, parse_location
 from dxforge.remote.model import (
     BLOB,
@@ -123,6 +124,7 @@ class Remote:
 
         Raises:
             ConfigError: the address cannot be one.
+            ProjectError: ``.dx`` is no folder.
             RemoteCredentialsError: there are no credentials.
         """
         found = environment or load_remote_environment()
@@ -137,7 +139,7 @@ class Remote:
             location,
             credentials or find_credentials(location, found),
             events=events,
-            state_dir=config.root / ".dx" / "sync",
+            state_dir=prepare_state_dir(config.root) / "sync",
             options=replace(
                 options or RemoteOptions(),
                 read=config.remote.read if found.read is None else found.read,
@@ -253,6 +255,7 @@ class Remote:
         *,
         kinds: Collection[str] | None = None,
         known: Callable[[Entry], bool] = lambda _: False,
+        into: Callable[[Entry], Path | None] | None = None,
         in_threads: bool = False,
         check: Check = _go_on,
     ) -> PullReport:
@@ -263,6 +266,8 @@ class Remote:
                 until it returns. Its name is whatever the uploader called it: no path to be trusted.
             kinds: only these; None: all.
             known: what is here already, and need not be read.
+            into: for items of ``stream_bytes`` and more: the file to write it to, which is faster and takes no memory;
+                it is there only when it is whole, and ``take`` is not called. None: ``take`` gets this one too.
             in_threads: call ``take`` in several threads at once, which is faster where it writes files.
             check: called several times a second; raises to give up.
 
@@ -279,7 +284,7 @@ class Remote:
                 hint="Run `dxforge sync` on a machine that still has everything",
             )
         wanted = [entry for entry in _held(view, kinds) if not known(entry)]
-        count, size, damage = self._read_all(session, view, wanted, take, check, in_threads=in_threads)
+        count, size, damage = self._read_all(session, view, wanted, take, check, in_threads=in_threads, into=into)
         return PullReport(items=count, size_bytes=size, refs=_refs(view), damage=damage, requests=session.requests)
 
     def verify(self, *, check: Check = _go_on) -> PullReport:
@@ -372,21 +377,22 @@ class Remote:
         *,
         report: bool = True,
         in_threads: bool = False,
+        into: Into | None = None,
     ) -> tuple[int, int, tuple[Damage, ...]]:
         """Fetch and hand over; the count, the bytes, and what was damaged, which is reported where it can be."""
         count = size = 0
         shown_s = 0.0
         total = sum(entry.size_bytes for entry in entries)
         damaged: dict[tuple[str, str], list[Entry]] = {}
-        fetched: Iterator[Fetched] = fetch(
-            entries,
+        fetcher = Fetcher(
             session=session,
             options=self.options,
             spool_dir=self._state_dir,
             check=check,
             take=take if in_threads else None,
+            into=into,
         )
-        for entry, content, reason in fetched:
+        for entry, content, reason in fetcher.fetch(entries):
             if reason:
                 damaged.setdefault((entry.pack, reason), []).append(entry)
                 continue

@@ -130,6 +130,7 @@ class Uploader:
 
     def _done(self, pack: Pack, index: bytes, left_out: tuple[tuple[Item, LeftOut], ...]) -> Uploaded:
         self.checkpoint("uploaded")
+        self.state.save_index(pack, index)
         self.state.save_upload(pack, index, self.now_s())
         self.checkpoint("noted")
         entries: tuple[Entry, ...] = decode_index(pack, index)

@@ -109,6 +109,14 @@ class Remotes(RuleBasedStateMachine):
         if manifest is not None:
             self.manifests[manifest.generation] = (encode_manifest(manifest), self.now)
 
+    @invariant()
+    def who_says_the_same_again_changes_nothing(self) -> None:
+        head = self.head()
+        for owner, numbers in self.wanted.items():
+            change = Change(owner=owner, items=tuple(ITEMS[number] for number in sorted(numbers)), whole=True)
+            generation = head.generation + 1
+            assert advance(head, generation, self.indexes(head), change, now_s=0, nonce="", options=OPTIONS) is None
+
     @rule(owner=st.sampled_from(OWNERS))
     def killed(self, owner: str) -> None:
         """A draft that is never published."""

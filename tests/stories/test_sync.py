@@ -117,7 +117,7 @@ def test_two_thousand_small_items_are_two_writes(scene: Scene) -> None:
     yours = scene.machine("you")
     pulled = yours.pulled()[0]
     assert pulled.items == 2001
-    assert pulled.requests == scene.counted() == Requests(class_a=1, class_b=1 + 2 + 2)
+    assert pulled.requests == scene.counted() == Requests(class_a=1, class_b=1 + 1 + 2)
 
 
 def test_nothing_changed_is_two_cheap_requests(scene: Scene) -> None:
@@ -281,7 +281,7 @@ def test_the_cache_reads_through(scene: Scene) -> None:
     wanted = [(BLOB, item.sha256, item.sha256) for item in (a, b)]
     assert yours.get_many(wanted) == {key: content_of(item) for key, item in zip(wanted, (a, b), strict=True)}
     assert yours.get_blob("0" * 64) is None
-    assert scene.counted() == Requests(class_a=1, class_b=1 + 1 + 2)
+    assert scene.counted() == Requests(class_a=1, class_b=1 + 2)
 
 
 def test_the_exit_of_a_process_that_synced_is_clean(scene: Scene) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -59,7 +60,7 @@ class Stored:
 
 
 class ScriptedS3:
-    """A context manager; thread-safe enough for tests.
+    """A context manager, with ``tls`` over https; thread-safe enough for tests.
 
     Attributes:
         objects: what is stored, by key.
@@ -67,7 +68,7 @@ class ScriptedS3:
         signed: the Authorization headers that came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, Stored] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.log: list[tuple[str, str, str]] = []
@@ -80,6 +81,9 @@ class ScriptedS3:
             server_state = owner
 
         self._server = _Server(("127.0.0.1", 0), Handler)
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -96,7 +100,7 @@ class ScriptedS3:
     @property
     def endpoint(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def location(self, prefix: str = "p") -> Location:
         """A place in it."""

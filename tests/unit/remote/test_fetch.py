@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from dxforge.remote.fetch import Fetched, fetch
+from dxforge.errors import WriteError
+from dxforge.remote.fetch import Fetched, Fetcher, Into
 from dxforge.remote.folder import FolderObjects
 from dxforge.remote.location import Location
 from dxforge.remote.model import Entry, RemoteOptions
@@ -15,7 +17,7 @@ from dxforge.remote.policy import Breaker, RetryPolicy
 from dxforge.remote.session import Circuit, Session
 from tests.support.remotes import sha256
 
-OPTIONS = RemoteOptions(largest_pack_bytes=2_000_000, part_bytes=300_000)
+OPTIONS = RemoteOptions(largest_pack_bytes=2_000_000, part_bytes=300_000, stream_bytes=1000)
 
 
 class Shelf:
@@ -25,6 +27,7 @@ class Shelf:
         self.base = base
         self.objects = FolderObjects(base / "remote", make_parents=True)
         self.requests = 0
+        self.into: Into | None = None
 
     def pack(self, *contents: bytes) -> tuple[Entry, ...]:
         pack, index = make_pack([("blob", "", sha256(content), len(content)) for content in contents], (1, 0))
@@ -39,9 +42,10 @@ class Shelf:
             self.objects, Location(kind="file"), retry=RetryPolicy(), circuit=Circuit(Breaker()), chance=lambda: 0.5
         )
         found: dict[Entry, bytes | str] = {}
-        for fetched in fetch(
-            entries, session=session, options=OPTIONS, spool_dir=self.base / "spool", check=lambda: None
-        ):
+        fetcher = Fetcher(
+            session=session, options=OPTIONS, spool_dir=self.base / "spool", check=lambda: None, into=self.into
+        )
+        for fetched in fetcher.fetch(entries):
             assert isinstance(fetched, Fetched)
             found[fetched.entry] = fetched.reason if fetched.content is None else bytes(fetched.content)
         self.requests = session.requests.class_b
@@ -112,3 +116,48 @@ def test_one_that_is_damaged_does_not_spoil_its_neighbours(shelf: Shelf) -> None
         entries[1]: "it is not what was uploaded",
         entries[2]: b"c" * 100,
     }
+
+
+@pytest.mark.parametrize("size", [1000, 100_000, 2_560_000])
+def test_straight_to_a_file(shelf: Shelf, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    entry, small = shelf.pack(content, b"small")
+    target = tmp_path / "a" / "b" / "target"
+    asked: list[Entry] = []
+
+    def into(entry: Entry) -> Path:
+        asked.append(entry)
+        return target
+
+    shelf.into = into
+    assert shelf.fetch(entry, small) == {entry: "", small: b"small"}
+    assert asked == [entry]
+    assert target.read_bytes() == content
+    target.write_bytes(b"as before")
+    file = shelf.path(entry)
+    whole = file.read_bytes()
+    for damaged in (b"y" + whole[1:], whole[: size // 2], None):
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        assert shelf.fetch(entry) == {entry: "it is gone" if damaged is None else "it is not what was uploaded"}
+    assert target.read_bytes() == b"as before"
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+def test_a_file_that_cannot_be_written_is_no_failure_of_the_remote(shelf: Shelf, tmp_path: Path) -> None:
+    (entry,) = shelf.pack(bytes(5000))
+    (tmp_path / "file").write_bytes(b"")
+    shelf.into = lambda _: tmp_path / "file" / "target"
+    with pytest.raises(WriteError):
+        shelf.fetch(entry)
+
+
+def test_some_to_files_and_some_not(shelf: Shelf, tmp_path: Path) -> None:
+    contents = [bytes([number]) * 2000 for number in range(4)]
+    entries = shelf.pack(*contents)
+    shelf.into = lambda entry: tmp_path / "kept" if entry.position == 2 else None
+    found = shelf.fetch(*entries)
+    assert found == {entries[0]: contents[0], entries[1]: contents[1], entries[2]: "", entries[3]: contents[3]}
+    assert (tmp_path / "kept").read_bytes() == contents[2]

@@ -148,9 +148,9 @@ def test_who_lists_what_it_does_not_have_is_none_either(desk: Desk, monkeypatch:
 def test_indexes_are_read_once(desk: Desk) -> None:
     packs = []
     for number in range(3):
-        content = bytes([number]) * 10
-        pack, index = make_pack([("blob", "", sha256(content), 10)], (number, 0))
-        desk.objects.put(f"packs/{pack.id}", content + index)
+        contents = [bytes([number, part]) * 10 for part in range(20)]
+        pack, index = make_pack([("blob", "", sha256(content), 20) for content in contents], (number, 0))
+        desk.objects.put(f"packs/{pack.id}", b"".join(contents) + index)
         packs.append(pack)
     desk.objects.delete([f"packs/{packs[2].id}"])
 

@@ -13,7 +13,14 @@ from dxforge.remote.manifest import decode_manifest, encode_manifest
 from dxforge.remote.model import Manifest, Owner, Pack
 
 PACKS = tuple(
-    Pack(id=str(number) * 64, size_bytes=1000 + number, index_bytes=50, entries=10 * number, gone=number - 1)
+    Pack(
+        id=str(number) * 64,
+        size_bytes=1000 + number,
+        index_bytes=50,
+        entries=10 * number,
+        gone=number - 1,
+        index=b"i" * number,
+    )
     for number in (3, 1, 2)
 )
 MANIFEST = Manifest(
@@ -84,9 +91,10 @@ def test_a_newer_format_says_so() -> None:
         ("generation", -1),
         ("generation", "1"),
         ("generation", True),
-        ("packs", [["x", 1, 1, 1, "0"]]),
-        ("packs", [["0" * 64, 1, 1, 1]]),
-        ("packs", [["0" * 64, 1, 1, 1, "4"]]),
+        ("packs", [["x", 1, 1, 1, "0", ""]]),
+        ("packs", [["0" * 64, 1, 1, 1, "0"]]),
+        ("packs", [["0" * 64, 1, 1, 1, "4", ""]]),
+        ("packs", [["0" * 64, 1, 1, 1, "0", "no base64"]]),
         ("packs", None),
         ("owners", {"a": {}}),
         ("owners", {"a": {"label": "", "seen_s": 0, "refs": {}, "holds": {"0" * 64: "1"}}}),

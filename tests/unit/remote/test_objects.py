@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -180,6 +182,32 @@ def test_certificates_that_cannot_be_read(server: ScriptedS3, tmp_path: Path) ->
             part_bytes=1,
             ca_file=str(tmp_path / "none.pem"),
         )
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_certificates_to_trust(tmp_path: Path) -> None:
+    # An authority and a server of its: rustls takes no server that is its own authority.
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
+    (tmp_path / "san").write_text("subjectAltName=IP:127.0.0.1")
+    for command in (
+        [*new, "-x509", "-days", "2", "-subj", "/CN=ca", "-out", "ca.pem", "-keyout", "ca.key"],
+        [*new, "-subj", "/CN=127.0.0.1", "-out", "server.csr", "-keyout", "server.key"],
+        ["openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+         "-days", "2", "-extfile", "san", "-out", "server.pem"],
+    ):  # fmt: skip
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    with ScriptedS3(tls=context) as server:
+        strange = S3Objects(server.location(), server.credentials(), largest_put_bytes=1, part_bytes=1)
+        with pytest.raises(StoreError, match="certificate cannot be trusted") as caught:
+            strange.put("a", b"x")
+        assert caught.value.trouble is Trouble.INSECURE
+        trusting = S3Objects(
+            server.location(), server.credentials(), largest_put_bytes=1, part_bytes=1, ca_file=str(tmp_path / "ca.pem")
+        )
+        trusting.put("a", b"x")
+        assert trusting.head("a") is not None
 
 
 def test_without_obstore_the_error_says_what_to_install(server: ScriptedS3) -> None:

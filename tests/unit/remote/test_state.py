@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from dxforge.remote.packs import decode_index, make_pack
 from dxforge.remote.state import Head, SyncState, Upload, owner_id
 from tests.support.remotes import sha256
 
-PACK, INDEX = make_pack([("blob", "a", sha256(b"a"), 1)], (1, 0))
+PACK, INDEX = make_pack([("blob", f"{number}", sha256(bytes([number])), 1) for number in range(20)], (1, 0))
+SHORT, SHORT_INDEX = make_pack([("blob", "a", sha256(b"a"), 1)], (1, 0))
 MANIFEST = Manifest(generation=3, owners=(Owner(id="o", refs={"a": 1}),))
 
 
@@ -43,12 +46,33 @@ def test_indexes(state: SyncState) -> None:
     assert state.index(PACK) is None
 
 
+def test_what_killed_processes_were_writing_goes(state: SyncState, tmp_path: Path) -> None:
+    state.save_index(PACK, INDEX)
+    old, young = tmp_path / "state/.head.0", tmp_path / "state/indexes/.x.1"
+    old.write_bytes(b"")
+    young.write_bytes(b"")
+    os.utime(old, (1, 1))
+    state.keep_indexes([PACK.id])
+    assert not old.exists()
+    assert young.exists()
+    assert state.index(PACK) is not None
+
+
+def test_short_indexes_stand_in_the_manifest(state: SyncState, tmp_path: Path) -> None:
+    state.save_index(SHORT, SHORT_INDEX)
+    assert not (tmp_path / "state").exists()
+    assert state.index(SHORT) == decode_index(SHORT, SHORT_INDEX)
+    assert state.index(replace(SHORT, index=b"damaged")) is None
+
+
 def test_uploads(state: SyncState) -> None:
     assert list(state.uploads()) == []
     state.save_upload(PACK, INDEX, 12.5)
     assert list(state.uploads()) == [Upload(pack=PACK, entries=decode_index(PACK, INDEX), at_s=12.5)]
     state.drop_upload(PACK.id)
     assert list(state.uploads()) == []
+    state.save_upload(SHORT, SHORT_INDEX, 1)
+    assert [upload.pack for upload in state.uploads()] == [SHORT]
 
 
 def test_damage_and_what_is_swept(state: SyncState) -> None:
@@ -72,7 +96,6 @@ def test_what_is_damaged_is_not_remembered(state: SyncState, tmp_path: Path, con
         if file.is_file():
             file.write_bytes(content)
     assert state.head() is None
-    assert state.index(PACK) is None
     assert list(state.uploads()) == []
     assert state.damaged() == {}
 

@@ -366,7 +366,7 @@ def test_rot_is_found_by_who_reads_and_healed_by_who_has_it(place: Place) -> Non
 
 @pytest.mark.parametrize("how", ["missing", "empty", "short", "index", "all"])
 def test_damage_of_every_kind_is_healed(place: Place, how: str) -> None:
-    items = blobs(5, 100)
+    items = blobs(15, 100)
     mine, yours = place.machine("me"), place.machine("you")
     mine.remote.push(items)
     (pack,) = place.packs()
@@ -663,6 +663,7 @@ def test_the_remote_of_a_project_works_from_nothing(tmp_path: Path) -> None:
     assert remote.push(blobs(3, 10), {"head": 1}).ok
     assert (tmp_path / ".dx/remote/manifest/000000000001").is_file()
     assert (tmp_path / ".dx/sync/owner").is_file()
+    assert (tmp_path / ".dx/.gitignore").is_file()
     assert remote.refs()[0].label.startswith("demo on ")
     assert [event.done for event in seen if isinstance(event, Progress)] == [0, 30]
     assert repr(remote) == f"Remote({tmp_path}/.dx/remote)"
