@@ -305,7 +305,7 @@ def project_lock(
     try:
         deadline = time.monotonic() + wait_s
         told = False
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             pid = _holder(path)
             if time.monotonic() >= deadline:
                 who = f"process {pid}" if pid else "another process"
@@ -339,7 +339,12 @@ def _write_holder(path: Path) -> None:
         path.with_name("lock.json").write_text(json.dumps({"pid": os.getpid()}))
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this descriptor alone, across processes; False: another holds it. Freed by closing it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
