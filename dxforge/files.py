@@ -306,7 +306,7 @@ def project_lock(
     try:
         deadline = time.monotonic() + wait_s
         told = False
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             pid = _holder(path)
             if time.monotonic() >= deadline:
                 who = f"process {pid}" if pid else "another process"
@@ -334,7 +334,7 @@ def lock_is_held(state_dir: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _try_lock(descriptor)
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
 
@@ -352,7 +352,12 @@ def _write_holder(path: Path) -> None:
         path.with_name(f"{path.name}.json").write_text(json.dumps({"pid": os.getpid()}))
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this descriptor alone, across processes; False: another holds it. Freed by closing it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from dxforge.build.exchange import BuildStore, Intake, listing
+from dxforge.config.load import RemoteEnvironment, load_remote_environment
 from dxforge.config.model import Config
 from dxforge.errors import DxForgeError, SnapshotDamagedError
 from dxforge.events import EventBus, Notice
 from dxforge.files import prepare_state_dir, project_lock
+from dxforge.remote.location import Location, parse_location
 from dxforge.remote.model import ACTION, ARTIFACT, BLOB, JSON, OBJECT, Entry, Item, PullReport, SyncPlan, SyncReport
 from dxforge.remote.sync import Remote
 from dxforge.remote.threads import begin
@@ -209,6 +211,21 @@ class Syncing:
         return project_lock(self._folder(), wait_s=_WAIT_S, events=self._events, check=check, name="sync.lock")
 
 
+def location_of(config: Config, environment: RemoteEnvironment) -> Location:
+    """Where the project's remote is.
+
+    Raises:
+        ConfigError: the address cannot be one.
+    """
+    return parse_location(
+        config.remote.url,
+        root=config.root,
+        where=str(config.file),
+        endpoint=environment.endpoint,
+        region=environment.region,
+    )
+
+
 def _item(kind: str, name: str, content: bytes, *, needs: tuple[str, ...]) -> Item:
     return Item(
         kind=kind,
@@ -285,16 +302,17 @@ class RemoteResults:
     def _opened(self) -> Remote | None:
         if self._remote is None and not self._off:
             try:
+                location = location_of(self.config, load_remote_environment())
+                # Nothing was ever synced to a folder of the project's own that does not exist; and without .dx, this
+                # is a mere plan, which writes nothing.
+                absent = location.relative and location.folder is not None and not location.folder.is_dir()
+                if absent or not (self.config.root / ".dx").is_dir():
+                    return None
                 remote = Remote.open(self.config, events=self.events)
             except DxForgeError as error:
                 self._give_up(str(error))
                 return None
-            folder = remote.location.folder
-            # Nothing was ever synced to a folder of the project's own that does not exist.
-            if remote.options.read and not (remote.location.relative and folder is not None and not folder.is_dir()):
-                self._remote = remote
-            else:
-                self._off = True
+            self._remote, self._off = remote, not remote.options.read
         return None if self._off else self._remote
 
     def _give_up(self, why: str) -> None:

@@ -84,7 +84,9 @@ def text_of(text: str) -> str:
 
 def quoted(text: str) -> str:
     """Text inside of Mermaid's quotes: what it would read as markup is written as entities."""
-    return "".join(f"#{ord(char)};" if char in '#"&<>`\\' else char for char in _UNFIT.sub("\ufffd", text))
+    # In one line: some characters besides the newline end one.
+    text = " ".join(_UNFIT.sub("\ufffd", text).splitlines())
+    return "".join(f"#{ord(char)};" if char in '#"&<>`\\' else char for char in text)
 
 
 def titled(*lines: str) -> str:

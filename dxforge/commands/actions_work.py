@@ -60,16 +60,10 @@ class WorkActions(Desk):
         """Those that the user types in, where the environment has none and somebody can be asked."""
         from dxforge.config.load import load_remote_environment
         from dxforge.remote.credentials import ask_credentials, find_credentials
-        from dxforge.remote.location import parse_location
+        from dxforge.syncing import location_of
 
         environment = load_remote_environment()
-        location = parse_location(
-            config.remote.url,
-            root=config.root,
-            where=str(config.file),
-            endpoint=environment.endpoint,
-            region=environment.region,
-        )
+        location = location_of(config, environment)
         try:
             return find_credentials(location, environment)
         except RemoteCredentialsError:

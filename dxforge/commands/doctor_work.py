@@ -68,17 +68,11 @@ def _tasks(forge: DxForge) -> Check:
 def _remote(config: Config) -> Check:
     from dxforge.config.load import load_remote_environment
     from dxforge.remote.credentials import find_credentials
-    from dxforge.remote.location import parse_location
+    from dxforge.syncing import location_of
 
     try:
         environment = load_remote_environment()
-        location = parse_location(
-            config.remote.url,
-            root=config.root,
-            where=str(config.file),
-            endpoint=environment.endpoint,
-            region=environment.region,
-        )
+        location = location_of(config, environment)
         credentials = find_credentials(location, environment)
     except DxForgeError as error:
         where = f"{error.where}: " if error.where else ""

@@ -20,6 +20,7 @@ from dxforge.commands.parsing import (
     unknown_command,
     usage_error,
 )
+from dxforge.errors import UsageError
 
 SECTIONS = {
     "Project": ("init", "status", "doctor"),
@@ -41,6 +42,10 @@ def parse(args: Sequence[str], *, program: str = "dxforge", notebook: bool = Fal
         UsageError: the line cannot mean anything; says where, and what was probably meant.
     """
     words = list(args)
+    if any("\0" in word for word in words):
+        raise UsageError(
+            "a word holds a NUL character", where=program, hint="Nothing can be named with one: leave it out"
+        )
     shared: dict[str, Any] = {"notebook": notebook}
     try:
         with dxforge.make_context(program, words, obj=shared, terminal_width=80) as context:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dxforge.files import write_error
+from dxforge.files import try_lock, write_error
 from dxforge.orchestrator.guard import system
 
 _POLL_S = 0.02
@@ -153,19 +153,9 @@ async def start_lock(folder: Path) -> AsyncIterator[None]:
 
 def _locked(descriptor: int, folder: Path) -> bool:
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
+        return try_lock(descriptor)
     except OSError as error:
         raise write_error(error, folder / "lock", "cannot be locked") from error
-    return True
 
 
 def _unlock(descriptor: int) -> None:

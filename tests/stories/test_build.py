@@ -263,7 +263,7 @@ def test_without_a_build_section_the_default_pipeline_is_built(tmp_path: Path) -
     bench = Bench(tmp_path / "p")
     with pytest.raises(BuildPlanError) as caught:
         bench.plan()
-    assert "without [build]" in caught.value.where
+    assert "the build without steps" in caught.value.where
     for name in ("dx-style", "dx-js-runtime"):
         bench.tools.add(name)
     bench.tools.add("dx-js-bundler", "cat src/* > bundle.js", inputs=("src/**",), outputs=("bundle.js",))
@@ -314,7 +314,13 @@ def test_the_same_step_twice_runs_once(tmp_path: Path) -> None:
     report = bench.build()
     assert sorted(bench.tools.runs) == ["lint", "lint -v"]
     assert report.ok and [result.stdout for result in report.steps] == ["done\n"] * 3
-    assert sorted(whys(report)) == ["first build", "first build", "the same as build.steps[0]"]
+    first, second, other = whys(report)
+    # Whichever of the two was looked at first runs.
+    assert {first, second} in (
+        {"first build", "the same as build.steps[0]"},
+        {"first build", "the same as build.steps[1]"},
+    )
+    assert other == "first build"
     assert states(bench.build()) == ["up-to-date"] * 3
 
 

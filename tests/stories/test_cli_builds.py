@@ -262,7 +262,7 @@ def test_the_graph_is_written_where_it_is_wanted(project: ToolProject) -> None:
     project.dx("build", "--graph", "steps.svg")
     assert "<svg" in (project.root / "steps.svg").read_text()
     assert ".svg or .mmd" in project.dx("build", "--graph", "steps.png", status=2).stderr
-    assert "no/such" in project.dx("build", "--graph", "no/such/steps.svg", status=1).stderr
+    assert "no/such" in project.dx("build", "--graph", "no/such/steps.svg", status=2).stderr
 
 
 def test_ctrl_c_ends_the_build_and_leaves_no_process(project: ToolProject) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from dxforge.errors import ToolError
 from dxforge.orchestrator.status import ToolState, ToolStatus
-from tests.support.processes import SLEEPER, sh, until
+from tests.support.processes import SLEEPER, sh, until, until_async
 from tests.support.tool_project import ToolProject
 from tests.support.tools import Yard, kernels
 
@@ -53,7 +53,8 @@ def test_one_that_died_with_no_session_there(yard: Yard) -> None:
         async with yard.orchestrator() as tools:
             assert tools.status("a") == KILLED
             assert (await tools.ensure_running("a")).up
-            assert yard.orchestrator().status("a").up
+            # What owners say is written down a moment later.
+            await until_async(lambda: yard.orchestrator().status("a").up)
             await tools.stop("a")
             assert yard.orchestrator().status("a") == STOPPED
 

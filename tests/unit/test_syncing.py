@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dxforge.config.load import load_config
 from dxforge.events import Event, EventBus, Notice
 from dxforge.store.snapshots import SnapshotStore
 from dxforge.syncing import Pulled, RemoteResults, Syncing
+from tests.support.processes import until
 
 CONTENT = b"what a step wrote\n"
 KEY = "ab" * 32
@@ -147,6 +149,7 @@ def silent_server() -> Iterator[int]:
     """Takes connections, and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
+    until(lambda: not any(thread.name == "dxforge-remote" for thread in threading.enumerate()), "a request goes on")
 
 
 def test_a_remote_that_does_not_answer_is_left_and_said_once(
@@ -156,6 +159,7 @@ def test_a_remote_that_does_not_answer_is_left_and_said_once(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIACANARY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-canary")
     root = project(base, "one", url=f"s3://bucket/x?endpoint=http://127.0.0.1:{silent_server}")
+    (root / ".dx").mkdir()
     events, texts = heard()
     results = RemoteResults(load_config(root), events, _left_s=0.3)
     assert results.record(KEY) is None
@@ -172,7 +176,11 @@ def test_a_remote_without_credentials_is_a_miss(base: Path, monkeypatch: pytest.
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(base / "none"))
     events, texts = heard()
-    results = RemoteResults(load_config(project(base, "one", url="r2://account/bucket")), events)
+    root = project(base, "one", url="r2://account/bucket")
+    results = RemoteResults(load_config(root), events)
+    assert results.record(KEY) is None
+    assert texts == []  # a plan of a project that never had anything
+    (root / ".dx").mkdir()
     assert results.record(KEY) is None
     assert len(texts) == 1
 

@@ -215,3 +215,8 @@ def test_the_notebook_has_its_own_name_and_option() -> None:
 def test_any_line_is_a_call_or_a_usage_error(words: list[str]) -> None:
     with contextlib.suppress(UsageError):
         assert parse(words).action in {*PROMISED, *BELOW, "version"}
+
+
+def test_a_nul_character_names_nothing() -> None:
+    with pytest.raises(UsageError, match="NUL"):
+        parse(["init", "\0"])
