@@ -41,6 +41,10 @@ soak: $(READY) ## The long proofs: the whole upgrade corpus, crashes, killed wor
 
 bench: $(READY) ## The speed and memory figures of the README, against uv, git, copier, supervisord, Turborepo ...
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.snapshots
+	$(BIN)/python -m benchmarks.remote
+	$(BIN)/python -m benchmarks.enqueue
+	$(BIN)/python -m benchmarks.analysis
 
 clean: ## Remove what make made, but for the environment
 	rm -rf demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
