@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dxforge.working import in_thread, one_at_a_time
+from tests.support.processes import until
 
 
 def test_work_in_a_thread_gives_its_result_or_error() -> None:
@@ -40,37 +41,29 @@ def test_cancelled_work_stops_at_its_next_check() -> None:
 
 def test_one_works_one_waits_and_the_others_go(tmp_path: Path) -> None:
     order: list[str] = []
-    waiting, release = threading.Event(), threading.Event()
+    release = threading.Event()
+    waits = tmp_path / ".dx" / "x.next.json"  # written by whoever is the next
 
     def second() -> None:
-        waiting.set()
         with one_at_a_time(tmp_path, "x") as mine:
             order.append(f"second {mine}")
 
     def first() -> None:
         with one_at_a_time(tmp_path, "x") as mine:
             order.append(f"first {mine}")
+            waits.unlink()
             other.start()
-            waiting.wait(30)
-            release.wait(30)
+            release.wait(60)
 
     other = threading.Thread(target=second)
     one = threading.Thread(target=first)
     one.start()
-    waiting.wait(30)
-    while True:  # until the second waits, this one is the second itself, and waits: so ask for the first of its locks
-        from dxforge.errors import ProjectBusyError
-        from dxforge.events import EventBus
-        from dxforge.files import project_lock
-
-        try:
-            with project_lock(tmp_path / ".dx", wait_s=0, events=EventBus(), name="x.next"):
-                pass
-        except ProjectBusyError:
-            break
-    with one_at_a_time(tmp_path, "x") as mine:
-        order.append(f"third {mine}")
-    release.set()
-    one.join(30)
-    other.join(30)
+    try:
+        until(lambda: order == ["first True"] and waits.exists(), "nobody waits")
+        with one_at_a_time(tmp_path, "x") as mine:
+            order.append(f"third {mine}")
+    finally:
+        release.set()
+        one.join(60)
+        other.join(60)
     assert order == ["first True", "third False", "second True"]
