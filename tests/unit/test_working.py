@@ -50,8 +50,8 @@ def test_one_works_one_waits_and_the_others_go(tmp_path: Path) -> None:
 
     def first() -> None:
         with one_at_a_time(tmp_path, "x") as mine:
-            order.append(f"first {mine}")
             waits.unlink()
+            order.append(f"first {mine}")
             other.start()
             release.wait(60)
 
