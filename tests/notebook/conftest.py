@@ -40,9 +40,11 @@ class Kernel:
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self.manager = manager
         self.client = client
+        self._unheard = ""
 
     def send(self, code: str) -> str:
         """Start a cell; returns its message id."""
+        self._unheard = ""
         return self.client.execute(code)
 
     def finish(self, message: str) -> Cell:
@@ -68,11 +70,15 @@ class Kernel:
         raise TimeoutError(message)
 
     def wait_for(self, message: str, text: str) -> None:
-        """Wait until a cell that was started writes ``text``."""
-        while True:
+        """Wait until a cell that was started writes ``text``, after what was waited for before."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while text not in self._unheard:
+            assert time.monotonic() < deadline, f"{text!r} was not written"
             got = self.client.get_iopub_msg(timeout=_TIMEOUT_S)
-            if got["parent_header"].get("msg_id") == message and text in got["content"].get("text", ""):
-                return
+            if got["parent_header"].get("msg_id") == message:
+                self._unheard += got["content"].get("text", "")
+        # Several pieces of output may come in one message.
+        self._unheard = self._unheard.partition(text)[2]
 
     def run(self, code: str) -> Cell:
         """Run a cell to its end."""
