@@ -263,9 +263,13 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """Items of one pack that are not what they were when they were uploaded, or no longer there."""
+    """So many items of one pack are not what they were when they were uploaded, or no longer there.
+
+    ``entries`` names them, unless the pack's index is lost as well.
+    """
 
     pack: str
+    items: int
     entries: tuple[Entry, ...]
     reason: str
 
@@ -302,7 +306,7 @@ class PullReport:
             "items": self.items,
             "bytes": self.size_bytes,
             "damaged_packs": len(self.damage),
-            "damaged_items": sum(len(damage.entries) for damage in self.damage),
+            "damaged_items": sum(damage.items for damage in self.damage),
             "class_a": self.requests.class_a,
             "class_b": self.requests.class_b,
         }

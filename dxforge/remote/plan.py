@@ -163,7 +163,7 @@ def advance(
             label=change.label,
             seen_s=now_s,
             refs=_merged(ours.refs, change.refs),
-            holds=holds if change.whole else _union(ours.holds, holds),
+            holds=holds if change.whole else either(ours.holds, holds),
         )
         if ours.refs or ours.holds:
             owners[change.owner] = ours
@@ -269,7 +269,8 @@ def _merged(refs: Mapping[str, JSON], change: Mapping[str, JSON]) -> dict[str, J
     return {name: value for name, value in {**refs, **change}.items() if value is not None}
 
 
-def _union(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+def either(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The bits of both, by pack."""
     return {pack_id: one.get(pack_id, 0) | other.get(pack_id, 0) for pack_id in {**one, **other}}
 
 

@@ -21,7 +21,7 @@ from dxforge.remote.model import (
     SyncPlan,
 )
 from dxforge.remote.packs import arrange, bits, chosen, spans
-from dxforge.remote.plan import Catalogue, Change, Packed, Rewrite, advance, choose_rewrite, lacking, missing
+from dxforge.remote.plan import Catalogue, Change, Packed, Rewrite, advance, choose_rewrite, either, lacking, missing
 from dxforge.remote.session import Session, listing_pages, parts
 from dxforge.remote.state import SyncState
 from dxforge.remote.upload import Uploader, part_size
@@ -111,7 +111,7 @@ class Push:
 
     def _catalogue(self, view: View) -> Catalogue:
         if self.gone:
-            packs, bad = view.head.manifest.packs, _either(view.bad, self.gone)
+            packs, bad = view.head.manifest.packs, either(view.bad, self.gone)
             return Catalogue(packs, view.indexes, bad).extended(self._uploaded())
         return view.catalogue.extended(self.added) if self.added else view.catalogue
 
@@ -218,7 +218,7 @@ class Push:
             refs={} if self.left_out else self.refs,
             added=tuple(self.added),
             rewrite=self.rewrite,
-            gone=_either(view.bad, self.gone),
+            gone=either(view.bad, self.gone),
             swept=self.state.swept(),
         )
 
@@ -305,7 +305,3 @@ class Push:
 
 def _again(entry: Entry, content: bytes) -> Item:
     return Item(kind=entry.kind, name=entry.name, sha256=entry.sha256, size_bytes=len(content), read=lambda: content)
-
-
-def _either(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {pack: one.get(pack, 0) | other.get(pack, 0) for pack in {**one, **other}}

@@ -19,16 +19,16 @@ from typing import NoReturn, Self
 
 from dxforge.config.load import RemoteEnvironment, load_remote_environment
 from dxforge.config.model import Config
-from dxforge.errors import RemoteContentError, RemoteCredentialsError, RemoteDeniedError, RemoteError
+from dxforge.errors import RemoteContentError, RemoteDeniedError, RemoteError
 from dxforge.events import EventBus, Notice, Progress
 from dxforge.files import prepare_state_dir
+from dxforge.remote.connect import connect
 from dxforge.remote.credentials import Credentials, find_credentials
-from dxforge.remote.fetch import Fetcher, Into
+from dxforge.remote.fetch import Fetcher, Into, Take
 from dxforge.remote.location import Location, parse_location
 from dxforge.remote.model import (
     BLOB,
     JSON,
-    Damage,
     Entry,
     Item,
     PullReport,
@@ -37,18 +37,17 @@ from dxforge.remote.model import (
     SyncPlan,
     SyncReport,
 )
-from dxforge.remote.packs import bits, check_item, chosen
-from dxforge.remote.plan import Change
+from dxforge.remote.packs import check_item
+from dxforge.remote.plan import Change, either
 from dxforge.remote.policy import Breaker, RetryPolicy
 from dxforge.remote.publish import Publisher
 from dxforge.remote.push import Push
+from dxforge.remote.reading import held_entries, known_damage, read, refs_of
 from dxforge.remote.session import Circuit, Objects, Session
 from dxforge.remote.state import Head, SyncState, owner_id
 from dxforge.remote.view import View, look
 
 Check = Callable[[], None]
-
-_PROGRESS_S = 0.1
 
 
 def _go_on() -> None:
@@ -242,12 +241,12 @@ class Remote:
     def refs(self, *, check: Check = _go_on) -> tuple[Refs, ...]:
         """What all owners noted, the latest first."""
         self._refuse_reading()
-        return _refs(self._look(self._session(check), check))
+        return refs_of(self._look(self._session(check), check))
 
     def entries(self, kinds: Collection[str] | None = None, *, check: Check = _go_on) -> tuple[Entry, ...]:
         """What somebody holds, of these kinds (None: all)."""
         self._refuse_reading()
-        return _held(self._look(self._session(check), check), kinds)
+        return held_entries(self._look(self._session(check), check), kinds)
 
     def pull(
         self,
@@ -283,9 +282,19 @@ class Remote:
                 where=self.location.shown,
                 hint="Run `dxforge sync` on a machine that still has everything",
             )
-        wanted = [entry for entry in _held(view, kinds) if not known(entry)]
-        count, size, damage = self._read_all(session, view, wanted, take, check, in_threads=in_threads, into=into)
-        return PullReport(items=count, size_bytes=size, refs=_refs(view), damage=damage, requests=session.requests)
+        wanted = [entry for entry in held_entries(view, kinds) if not known(entry)]
+        before, gone = known_damage(view)
+        fetcher = self._fetcher(session, check, take=take if in_threads else None, into=into)
+        done = read(view, wanted, fetcher, take, self._progress)
+        if done.gone or gone:
+            self._report(session, either(done.gone, gone), check)
+        return PullReport(
+            items=done.items,
+            size_bytes=done.size_bytes,
+            refs=refs_of(view),
+            damage=(*before, *done.damage),
+            requests=session.requests,
+        )
 
     def verify(self, *, check: Check = _go_on) -> PullReport:
         """Read everything that somebody holds, only to see whether it is what was uploaded.
@@ -325,7 +334,9 @@ class Remote:
             def take(entry: Entry, content: memoryview) -> None:
                 found.update(dict.fromkeys(wanted[entry], bytes(content)))
 
-            self._read_all(session, view, wanted, take, check, report=False)
+            gone = read(view, wanted, self._fetcher(session, check), take).gone
+            if gone:
+                self._report(None, gone, check)
         except RemoteError as error:
             if not self._told:
                 self._told = True
@@ -367,58 +378,17 @@ class Remote:
             checkpoint=self.checkpoint,
         )
 
-    def _read_all(
-        self,
-        session: Session,
-        view: View,
-        entries: Collection[Entry],
-        take: Callable[[Entry, memoryview], object],
-        check: Check,
-        *,
-        report: bool = True,
-        in_threads: bool = False,
-        into: Into | None = None,
-    ) -> tuple[int, int, tuple[Damage, ...]]:
-        """Fetch and hand over; the count, the bytes, and what was damaged, which is reported where it can be."""
-        count = size = 0
-        shown_s = 0.0
-        total = sum(entry.size_bytes for entry in entries)
-        damaged: dict[tuple[str, str], list[Entry]] = {}
-        fetcher = Fetcher(
-            session=session,
-            options=self.options,
-            spool_dir=self._state_dir,
-            check=check,
-            take=take if in_threads else None,
-            into=into,
+    def _fetcher(
+        self, session: Session, check: Check, *, take: Take | None = None, into: Into | None = None
+    ) -> Fetcher:
+        return Fetcher(
+            session=session, options=self.options, spool_dir=self._state_dir, check=check, take=take, into=into
         )
-        for entry, content, reason in fetcher.fetch(entries):
-            if reason:
-                damaged.setdefault((entry.pack, reason), []).append(entry)
-                continue
-            if content is not None:
-                take(entry, content)
-            count += 1
-            size += entry.size_bytes
-            if report and (time.monotonic() - shown_s >= _PROGRESS_S or size == total):
-                shown_s = time.monotonic()
-                self._events.emit(Progress(phase="fetch", item=self.location.shown, done=size, total=total))
-        gone = {pack.id: mask for pack in view.head.manifest.packs if (mask := view.bad.get(pack.id, 0) & ~pack.gone)}
-        for (pack_id, _), bad in damaged.items():
-            pack = view.head.manifest.pack(pack_id)
-            if pack is not None:
-                gone[pack_id] = gone.get(pack_id, 0) | bits((entry.position for entry in bad), pack.entries)
-        damage = tuple(
-            Damage(pack=pack_id, entries=tuple(bad), reason=reason) for (pack_id, reason), bad in damaged.items()
-        )
-        if gone and (report or damage):
-            self._report(session if report else None, gone, check)
-        return count, size, damage
 
     def _report(self, session: Session | None, gone: Mapping[str, int], check: Check) -> None:
         """Tell everyone of damage, so that whoever has the items uploads them again; else note it for our next push."""
         before = self._state.damaged()
-        everything = {pack: gone.get(pack, 0) | before.get(pack, 0) for pack in {**before, **gone}}
+        everything = either(gone, before)
         self._state.save_damaged(everything)
         count = sum(mask.bit_count() for mask in gone.values())
         text = f"{count} items in {len(gone)} packs are damaged; the next sync from a machine that has them heals it"
@@ -484,29 +454,11 @@ class Remote:
     def _connect(self) -> Objects:
         with self._lock:
             if self._objects is None:
-                self._objects = self._connected()
+                self._objects = connect(self.location, self._credentials, self.options, ca_file=self._ca_file)
             return self._objects
 
-    def _connected(self) -> Objects:
-        if self.location.folder is not None:
-            from dxforge.remote.folder import FolderObjects
-
-            return FolderObjects(self.location.folder, make_parents=self.location.relative)
-        from dxforge.remote.objects import S3Objects
-
-        if self._credentials is None:
-            raise RemoteCredentialsError(
-                "there are no credentials for it",
-                where=self.location.shown,
-                hint="Give Remote the result of find_credentials or ask_credentials",
-            )
-        return S3Objects(
-            self.location,
-            self._credentials,
-            largest_put_bytes=max(self.options.single_put_bytes, self.options.largest_pack_bytes),
-            part_bytes=self.options.part_bytes,
-            ca_file=self._ca_file,
-        )
+    def _progress(self, done: int, total: int) -> None:
+        self._events.emit(Progress(phase="fetch", item=self.location.shown, done=done, total=total))
 
     def _refuse_writing(self) -> None:
         if not self.options.write:
@@ -523,23 +475,3 @@ class Remote:
                 where=self.location.shown,
                 hint="Set read = true in dx.toml's [remote], or DXFORGE_REMOTE_READ=1 on this machine",
             )
-
-
-def _refs(view: View) -> tuple[Refs, ...]:
-    owners = sorted(view.head.manifest.owners, key=lambda owner: -owner.seen_s)
-    return tuple(
-        Refs(owner=owner.id, label=owner.label, seen_s=owner.seen_s, values=owner.refs)
-        for owner in owners
-        if owner.refs
-    )
-
-
-def _held(view: View, kinds: Collection[str] | None) -> tuple[Entry, ...]:
-    """What somebody holds, each content once."""
-    held = view.head.manifest.held()
-    found: dict[object, Entry] = {}
-    for pack in view.head.manifest.packs:
-        for entry in chosen(held[pack.id] & ~view.gone(pack), view.indexes.get(pack.id, ())):
-            if kinds is None or entry.kind in kinds:
-                found.setdefault(entry.key, entry)
-    return tuple(found.values())

@@ -19,6 +19,8 @@ class View:
     head: Head
     indexes: Mapping[str, tuple[Entry, ...]]
     bad: Mapping[str, int]
+    faults: Mapping[str, str]
+    """Packs that cannot be used at all -> why."""
     catalogue: Catalogue
 
     def gone(self, pack: Pack) -> int:
@@ -46,4 +48,4 @@ def look(
     indexes, faults = load_indexes(session, state, packs, loaded, options=options, check=check)
     bad = {pack.id: damaged[pack.id] & pack.all for pack in packs if pack.id in damaged}
     bad |= {pack.id: pack.all for pack in packs if pack.id in faults}
-    return View(head=head, indexes=indexes, bad=bad, catalogue=Catalogue(packs, indexes, bad))
+    return View(head=head, indexes=indexes, bad=bad, faults=faults, catalogue=Catalogue(packs, indexes, bad))

@@ -383,6 +383,10 @@ def test_damage_of_every_kind_is_healed(place: Place, how: str) -> None:
         pack.write_bytes(changed[how])
     report, contents = yours.pulled()
     assert contents == {}
+    assert not report.ok
+    assert report.to_json()["damaged_items"] == 15
+    (damage,) = report.damage
+    assert damage.reason
     assert mine.remote.push(items).ok
     report, contents = yours.pulled()
     assert report.ok and contents.keys() == keys(*items)
