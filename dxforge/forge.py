@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -121,6 +120,8 @@ class DxForge:
         Raises:
             ToolStopError: a process of a tool is still there after it was killed.
         """
+        import asyncio
+
         with self._lock:
             self._closed = True
         closing: list[Coroutine[object, object, None]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from dataclasses import dataclass
@@ -111,6 +110,8 @@ class WorkActions(Desk):
         return self._about("cancel", number)
 
     def _about(self, command: str, number: int) -> Result:
+        import asyncio
+
         from dxforge.commands.tasks import TasksResult
 
         async def work(forge: DxForge) -> Result:
@@ -155,6 +156,8 @@ def _shown(location: Location, root: Path) -> str:
 
 async def _drain(worker: BackgroundWorker) -> None:
     """Wait until nothing is left that is done, or tried again, soon."""
+    import asyncio
+
     begun_s = time.monotonic()
     while time.monotonic() - begun_s < _LONGEST_S:
         young = time.monotonic() - begun_s < _DEAD_S
