@@ -130,7 +130,7 @@ class VerifyResult(Result):
 
 
 def _damage(report: PullReport) -> list[Block]:
-    count = sum(len(damage.entries) for damage in report.damage)
+    count = sum(damage.items for damage in report.damage)
     if not count:
         return []
     text = f"{plural(count, 'item')} there damaged or gone; the next sync from a machine that has them heals it"

@@ -215,8 +215,8 @@ def test_errors_have_statuses_and_reach_standard_error(
     assert "no dx.toml" in dx("install", status=1).stderr
     dx("init")
     assert "hint: Did you mean `dxforge install`" in dx("instal", status=2).stderr
-    for name in ("snapshot", "sync", "prefetch", "analyze"):
-        dx(name, status=2)
+    for words in (("rollback",), ("prefetch",), ("tasks", "retry"), ("sync", "--pull", "--verify")):
+        dx(*words, status=2)
     done = dx("add", "no-such-package", status=1)
     assert done.stdout == ""
     assert "no-such-package" in done.stderr

@@ -50,7 +50,7 @@ RUNNING = TaskInfo(
 WAITING = TaskInfo(id=None, kind="CacheCurrentState", argument="", state=TaskState.WAITING, retry_in_s=3.0, reason="no")
 DONE = TaskInfo(id=1, kind="CacheCurrentState", argument="", state=TaskState.DONE)
 TASKS = (FAILED, RUNNING, WAITING, DONE)
-DAMAGE = Damage(pack="p", entries=(Stored("blob", "", "a", 1, "p", 0, 0),), reason="gone")
+DAMAGE = Damage(pack="p", items=1, entries=(Stored("blob", "", "a", 1, "p", 0, 0),), reason="gone")
 ANALYSIS = AnalysisReport(
     files=3,
     read=1,
