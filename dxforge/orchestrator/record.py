@@ -179,8 +179,9 @@ async def sweep_session(record: RunRecord) -> int:
     loop = asyncio.get_running_loop()
     until = loop.time() + _SWEEP_S
     while loop.time() < until:
+        guarded = record.guarded  # asked first: a guard that dies between the two questions leaves its tool to be seen
         left = _session_members(record)
-        if not left and not record.guarded:
+        if not left and not guarded:
             break
         for pid in left:
             with contextlib.suppress(OSError):

@@ -19,13 +19,18 @@ class Globs:
     """
 
     def __init__(self, *lists: Sequence[str], leave_out: Sequence[str] = ()) -> None:
-        from pathspec import GitIgnoreSpec
+        from pathspec import PathSpec
+        from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
         clean = [
             [("!" if glob.startswith("!") else "", _clean(glob.removeprefix("!"))) for glob in globs] for globs in lists
         ]
-        # Anchored, a pattern of git's means just what is promised above.
-        self._specs = [GitIgnoreSpec.from_lines(f"{sign}/{glob or '**'}" for sign, glob in globs) for globs in clean]
+        # Anchored, a pattern of git's means just what is promised above. Among several, git itself prefers one for the
+        # file to a later one for its folder; a plain PathSpec takes the last.
+        self._specs = [
+            PathSpec.from_lines(GitIgnoreSpecPattern, (f"{sign}/{glob or '**'}" for sign, glob in globs))
+            for globs in clean
+        ]
         self._leave_out = tuple(f"{_clean(path)}/" for path in leave_out)
         self.bases = frozenset(_literal(glob) for globs in clean for sign, glob in globs if not sign)
         """What each glob spells before its first wildcard: the folder that it starts from, or the path that it is."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from dxforge.errors import ToolStopError
+from dxforge.orchestrator import record
+from dxforge.orchestrator.guard.system import boot_id, create_time, start_ticks
 from dxforge.orchestrator.process import peek
 from dxforge.orchestrator.record import guard_lives
 from tests.support.processes import (
@@ -132,6 +136,33 @@ def test_the_owner_sweeps_what_a_killed_guard_leaves(tmp_path: Path, mark: str, 
             await again.stop()
 
     asyncio.run(story())
+
+
+def record_of(guard_pid: int) -> record.RunRecord:
+    ticks, created = start_ticks(guard_pid), create_time(guard_pid)
+    return record.RunRecord(
+        pid=guard_pid, start_ticks=ticks, create_time=created, boot_id=boot_id(), guard_pid=guard_pid,
+        guard_start_ticks=ticks, guard_create_time=created, started=created,
+    )  # fmt: skip
+
+
+def test_a_guard_that_dies_while_its_owner_looks(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = record._session_members
+
+    def die_meanwhile(of: record.RunRecord) -> set[int]:
+        seen = look(of)  # with the guard there, nobody else counts
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(of.guard_pid, signal.SIGKILL)
+        until(lambda: not of.guarded, "the guard did not die")
+        return seen
+
+    env = {**os.environ, "DX_TEST_MARK": mark}
+    with subprocess.Popen(FAMILY, env=env, start_new_session=True, stdout=subprocess.PIPE) as guard:
+        assert guard.stdout is not None and guard.stdout.readline() == b"ready\n"
+        monkeypatch.setattr(record, "_session_members", die_meanwhile)
+        killed = asyncio.run(record.sweep_session(record_of(guard.pid)))
+    assert killed >= 4
+    assert not marked(mark)
 
 
 # ------------------------------------------------------------------------------------------------------------ stopping

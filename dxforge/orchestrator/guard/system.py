@@ -115,7 +115,8 @@ def process_table() -> dict[int, Member]:
             if name.isdigit():
                 fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
                 if fields:
-                    table[int(name)] = Member(int(fields[1]), int(fields[2]), fields[0].decode())
+                    state = fields[0].decode().replace("X", "Z")  # X: as dead, and just being removed
+                    table[int(name)] = Member(int(fields[1]), int(fields[2]), state)
     else:
         for line in _ps("pid=,ppid=,pgid=,stat=", "-ax").splitlines():
             pid, parent, group, state = line.split()[:4]

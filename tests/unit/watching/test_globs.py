@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dxforge.build.globs import Globs as InputGlobs
@@ -50,6 +50,7 @@ PATHS = st.lists(st.sampled_from(["a", "b", "ab", "a.b", ".c", "cab"]), min_size
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "", "!"]), st.lists(NAMES, min_size=1, max_size=4)), max_size=4), PATHS)
+@example([("!", ["a", "a", "a"]), ("", ["a"])], "a/a/a")
 def test_a_build_reads_what_is_watched(written: list[tuple[str, list[str]]], path: str) -> None:
     globs = [sign + "/".join(names) for sign, names in written]
     assert Globs(globs).match(path) == bool(InputGlobs([globs]).owners(path))
