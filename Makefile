@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "dxforge needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "python3 -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable '.[notebook,remote,test]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[docs,notebook,remote,test]' --constraint constraints.txt
 	@touch $@
 
 demo: $(READY) ## Small projects in ./demo: install, edit, upgrade, undo; build a page, watch, kill a tool
