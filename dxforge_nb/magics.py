@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Bool, observe
 
 from dxforge.errors import DxForgeError, ProjectError, UsageError
 
@@ -27,7 +28,23 @@ PROGRAM = "%dx"
 
 @magics_class
 class DxMagics(Magics):
-    """Holder of the one magic."""
+    """Holder of the one magic, and of ``%config DxMagics``."""
+
+    nest_asyncio = Bool(
+        default_value=False,
+        help="Let asyncio.run() be called in cells, through nest-asyncio. It patches asyncio for the whole kernel, "
+        "until that is restarted; dxforge itself does not need it.",
+    ).tag(config=True)
+
+    @observe("nest_asyncio")
+    def _nest_asyncio_changed(self, change: Any) -> None:
+        from dxforge_nb import nest
+
+        try:
+            nest.follow(self.shell, wanted=change["new"])
+        except DxForgeError as error:
+            self.set_trait("nest_asyncio", not change["new"])
+            raise one_line(error) from None
 
     @line_cell_magic
     def dx(self, line: str, cell: str | None = None) -> Any:
@@ -121,12 +138,17 @@ class DxMagics(Magics):
         from dxforge.commands.session import Session
         from dxforge_nb.kernel import FORGES
         from dxforge_nb.live import CellLive
+        from dxforge_nb.redact import redacted, redactor_for
 
-        live = CellLive(quiet=quiet or call.options.as_json)
+        redactor = redactor_for(current_folder() / (call.options.directory or ""))
+        live = CellLive(quiet=quiet or call.options.as_json, redactor=redactor)
         session = Session(cwd=current_folder(), program=PROGRAM, forges=FORGES, live=live, detailed=True)
         unsubscribe = FORGES.events.subscribe(live)
         try:
             return live.added_to(execute(call, session))
+        except DxForgeError as error:
+            redacted(error, redactor)
+            raise
         finally:
             unsubscribe()
             live.close()
@@ -192,9 +214,12 @@ def activate_project(folder: Path) -> None:
 def load(shell: InteractiveShell) -> None:
     """Register the magic and its completion; again is harmless."""
     from dxforge_nb.completer import add_matcher
+    from dxforge_nb.nest import explain_errors
 
+    _leave_config(shell)
     shell.register_magics(DxMagics(shell))
     add_matcher(shell)
+    explain_errors(shell)
     try:
         activate_project(current_folder())
     except DxForgeError as error:
@@ -205,6 +230,7 @@ def unload(shell: InteractiveShell) -> None:
     """Take everything back."""
     import dxforge
     from dxforge_nb.completer import remove_matcher
+    from dxforge_nb.nest import leave_errors
 
     if kernel := sys.modules.get("dxforge_nb.kernel"):
         kernel.FORGES.close()
@@ -212,8 +238,15 @@ def unload(shell: InteractiveShell) -> None:
     for kind in ("line", "cell"):
         manager.magics[kind].pop("dx", None)
     manager.registry.pop(DxMagics.__name__, None)
+    _leave_config(shell)
+    leave_errors(shell)
     remove_matcher(shell)
     dxforge.deactivate()
+
+
+def _leave_config(shell: InteractiveShell) -> None:
+    # `%config` takes the first of a name.
+    shell.configurables[:] = [known for known in shell.configurables if type(known).__name__ != DxMagics.__name__]
 
 
 def _words(line: str) -> tuple[list[str], bool]:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dxforge.build.model import StepResult
+from dxforge.build.model import Step, StepResult
 from dxforge.events import Event, Notice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildStarted(Event):
+    """A build of ``steps`` begins, in the order of ``dx.toml``; ``needs`` are tools that it keeps running."""
+
+    steps: tuple[Step, ...]
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

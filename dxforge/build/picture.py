@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dxforge.build.layout import GAP_X, HEIGHT, WIDTH, Point, make_layout
+from dxforge.build.layout import GAP_X, HEIGHT, WIDTH, Layout, Point, make_layout
 from dxforge.build.model import BuildPlan, BuildReport, Step, StepPlan, StepResult, StepState
 from dxforge.build.svg import COLOURS, HEAD, MARGIN, duration, fit, frame, n, quoted, short, span, text_of, titled
 
@@ -36,6 +36,41 @@ class _Shown:
         return f"{self.word} · {self.time}" if self.time else self.word
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """How a step stands: ``state`` is a StepState's value, "waiting" or "running", ``line`` the same in words."""
+
+    state: str
+    line: str
+    why: str = ""
+
+    @classmethod
+    def of(cls, one: StepPlan | StepResult) -> Now:
+        """What is planned for a step, or became of it."""
+        shown = _Shown(step=one.step, state=one.state, time=_time_of(one), why=one.why)
+        return cls(state=one.state.value, line=shown.line, why=one.why)
+
+
+_WAITING = Now(state="waiting", line="waiting")
+
+
+class LiveGraph:
+    """The graph of a build that goes on: each step stays where it is, and is where `graph_svg` will have it."""
+
+    def __init__(self, steps: Sequence[Step], needs: Sequence[str] = ()) -> None:
+        self._steps = steps
+        self._needs = needs
+        self._layout = make_layout(steps)
+
+    def svg(self, states: Mapping[int, Now]) -> str:
+        """The picture now; steps that are not in ``states`` are waiting."""
+        found = [states.get(step.index, _WAITING) for step in self._steps]
+        names = [now.state for now in found]
+        words = ", ".join(f"{names.count(name)} {name.replace('-', ' ')}" for name in dict.fromkeys(sorted(names)))
+        shown = dict(zip(self._steps, found, strict=True))
+        return _graph(shown, self._needs, self._layout, ("Build", words))
+
+
 def mermaid(build: BuildPlan | BuildReport) -> str:
     """The graph as Mermaid's text, for a Markdown cell or a README."""
     lines = ["flowchart LR"]
@@ -58,23 +93,29 @@ def mermaid(build: BuildPlan | BuildReport) -> str:
 
 def graph_svg(build: BuildPlan | BuildReport) -> str:
     """The graph from left to right: what must run, then the steps, each with its state and time."""
-    shown = {one.step.index: one for one in _shown(build)}
-    layout = make_layout([one.step for one in shown.values()])
-    needs_width = WIDTH + GAP_X if build.needs else 0
-    needs_height = len(build.needs) * (_NEED_HEIGHT + _NEED_GAP) + 28 if build.needs else 0
+    shown = {one.step: Now.of(one) for one in build.steps}
+    return _graph(shown, build.needs, make_layout(list(shown)), _headline(build))
+
+
+def _graph(shown: Mapping[Step, Now], needs: Sequence[str], layout: Layout, headline: tuple[str, str]) -> str:
+    names = {step.index: step.name for step in shown}
+    needs_width = WIDTH + GAP_X if needs else 0
+    needs_height = len(needs) * (_NEED_HEIGHT + _NEED_GAP) + 28 if needs else 0
     inner = max(layout.height, needs_height)
     top, left = HEAD + (inner - layout.height) / 2, MARGIN + needs_width
     width = max(MARGIN * 2 + needs_width + max(layout.width, 0), 420)
     body: list[str] = []
-    if build.needs:
-        body += _needs(build.needs, HEAD + (inner - needs_height) / 2, needs_height, arrow=bool(shown))
+    if needs:
+        body += _needs(needs, HEAD + (inner - needs_height) / 2, needs_height, arrow=bool(shown))
     for (start, end), points in layout.lines.items():
         moved = [(x + left, y + top) for x, y in points]
-        body.append(_curve(moved, f"{shown[start].step.name} → {shown[end].step.name}"))
-    body += [_box(one, layout.boxes[index][0] + left, layout.boxes[index][1] + top) for index, one in shown.items()]
+        body.append(_curve(moved, f"{names[start]} → {names[end]}"))
+    for step, now in shown.items():
+        x, y = layout.boxes[step.index]
+        body.append(_box(step, now, x + left, y + top))
     if not shown:
         body.append(f'<text class="dxb-m" x="{n(left)}" y="{HEAD + 24}">There are no steps.</text>')
-    return frame(width, HEAD + max(inner, 40) + MARGIN, _headline(build), body)
+    return frame(width, HEAD + max(inner, 40) + MARGIN, headline, body)
 
 
 def timeline_svg(report: BuildReport) -> str:
@@ -148,17 +189,16 @@ def _needs(names: Sequence[str], top: float, height: float, *, arrow: bool) -> l
     return parts
 
 
-def _box(one: _Shown, x: float, y: float) -> str:
-    args = " ".join(one.step.args)
-    state = one.state.value
+def _box(step: Step, now: Now, x: float, y: float) -> str:
+    args = " ".join(step.args)
     return (
-        f"<g>{titled(one.step.name, one.line, one.why)}"
+        f"<g>{titled(step.name, now.line, now.why)}"
         f'<rect class="dxb-c" x="{n(x)}" y="{n(y)}" width="{WIDTH}" height="{HEIGHT}" rx="10"/>'
-        f'<rect class="dxb-{state}" x="{n(x + 7)}" y="{n(y + 9)}" width="4" height="{HEIGHT - 18}" rx="2"/>'
-        f'<text class="dxb-b" x="{n(x + 20)}" y="{n(y + 22)}">{text_of(fit(one.step.tool, WIDTH - 34, 8.6))}</text>'
+        f'<rect class="dxb-{now.state}" x="{n(x + 7)}" y="{n(y + 9)}" width="4" height="{HEIGHT - 18}" rx="2"/>'
+        f'<text class="dxb-b" x="{n(x + 20)}" y="{n(y + 22)}">{text_of(fit(step.tool, WIDTH - 34, 8.6))}</text>'
         f'<text class="dxb-m dxb-k" x="{n(x + 20)}" y="{n(y + 39)}">{text_of(fit(args, WIDTH - 34, 6.7))}</text>'
-        f'<text class="dxb-s dxb-{state}" x="{n(x + 20)}" y="{n(y + 57)}">'
-        f"{text_of(fit(one.line, WIDTH - 34, 6.6))}</text></g>"
+        f'<text class="dxb-s dxb-{now.state}" x="{n(x + 20)}" y="{n(y + 57)}">'
+        f"{text_of(fit(now.line, WIDTH - 34, 6.6))}</text></g>"
     )
 
 

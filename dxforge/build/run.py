@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from dxforge.build.cache import DamagedError
-from dxforge.build.events import StepFinished, StepOutput, StepStarted
+from dxforge.build.events import BuildStarted, StepFinished, StepOutput, StepStarted
 from dxforge.build.model import BuildReport, Step, StepResult, StepState
 from dxforge.build.planner import FROM_CACHE, Verdict
 from dxforge.build.record import Transcript
@@ -53,6 +53,7 @@ class Run:
             BuildError: an input cannot be read; no step was run.
         """
         session = self._session
+        self._events.emit(BuildStarted(steps=session.graph.steps, needs=session.needs))
         notes = await in_thread(session.work.repair)
         if session.needs:
             await self._toolbox.ensure_all(session.needs)

@@ -24,6 +24,8 @@ COLOURS = {
     StepState.FAILED: ("#cf222e", "#ff7b72"),
     StepState.SKIPPED: ("#6e7781", "#8b949e"),
 }
+LIVE_COLOURS = {"running": ("#9a6700", "#e3b341"), "waiting": ("#8c959f", "#6e7681")}
+"""Of steps while a build goes on."""
 _GROUND, _LINE, _TEXT, _MUTED, _CARD = (
     ("#ffffff", "#0d1117"),
     ("#d0d7de", "#373e47"),
@@ -115,7 +117,8 @@ def frame(width: float, height: float, headline: tuple[str, str], body: Iterable
 
 
 def _style(at: int) -> str:
-    states = "".join(f".dxb .dxb-{state.value}{{fill:{colours[at]}}}" for state, colours in COLOURS.items())
+    named = {**{state.value: colours for state, colours in COLOURS.items()}, **LIVE_COLOURS}
+    states = "".join(f".dxb .dxb-{name}{{fill:{colours[at]}}}" for name, colours in named.items())
     return (
         f".dxb-p{{fill:{_GROUND[at]};stroke:{_LINE[at]}}}"
         f".dxb-c{{fill:{_CARD[at]};stroke:{_LINE[at]};stroke-width:1.2}}"

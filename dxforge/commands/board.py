@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
 from dxforge.background.tasks import TaskChanged, TaskProgress, TaskProgressed, TaskState
-from dxforge.build.events import StepFinished, StepStarted
+from dxforge.build.events import BuildStarted, StepFinished, StepOutput, StepStarted
 from dxforge.build.model import StepState
+from dxforge.commands.phases import Phases
+from dxforge.commands.steps import RUNNING, Steps
 from dxforge.commands.view import (
     Block,
     Line,
@@ -25,42 +26,35 @@ from dxforge.commands.view import (
 from dxforge.events import Event, Progress
 from dxforge.orchestrator.status import ToolChanged, ToolState, ToolStatus
 
-_SHOWN_STEPS = 8
+_SHOWN = 8
 _SETTLED = frozenset({ToolState.RUNNING, ToolState.HEALTHY, ToolState.STOPPED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Running:
-    name: str
-    why: str
-    since: float
-
-
 class Board:
-    """Collects events, from any thread; ``blocks`` is how things stand."""
+    """Collects events, from any thread; ``blocks`` is how things stand in a few lines, ``panel`` the whole of it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tools: dict[str, ToolStatus] = {}
-        self._steps: dict[int, _Running] = {}
         self._tasks: dict[int, tuple[str, TaskProgress]] = {}
-        self._failed: list[Line] = []
+        self._steps = Steps()
+        self._phases = Phases()
         self._done = 0
         self._total: int | None = None
+        self._news = 0
 
     def __call__(self, event: Event) -> None:
-        """Take one event; those that are about neither tools, steps nor tasks are left aside."""
+        """Take one event; those that are about neither tools, steps, tasks nor progress are left aside."""
         with self._lock:
             match event:
                 case ToolChanged():
                     self._tools[event.name] = event.status
-                case StepStarted():
-                    name = shortened(" ".join((event.tool, *event.args)))
-                    self._steps[event.index] = _Running(name=name, why=event.why, since=time.monotonic())
-                case StepFinished():
-                    self._steps.pop(event.result.step.index, None)
-                    if event.result.state is StepState.FAILED:
-                        self._failed.append(line(step_span(StepState.FAILED), "  ", shortened(event.result.step.name)))
+                case BuildStarted():
+                    self._done, self._total = 0, None
+                    self._steps.take(event, time.monotonic())
+                case StepStarted() | StepFinished() | StepOutput():
+                    if not self._steps.take(event, time.monotonic()):
+                        return
                 case TaskChanged(state=TaskState.RUNNING):
                     self._tasks[event.id] = (str(event.task), TaskProgress())
                 case TaskChanged():
@@ -69,42 +63,67 @@ class Board:
                     self._tasks[event.id] = (str(event.task), event.progress)
                 case Progress(phase="build"):
                     self._done, self._total = event.done, event.total
+                case Progress():
+                    self._phases.take(event)
                 case _:
-                    pass
+                    return
+            self._news += 1
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to show."""
         with self._lock:
-            return not (self._tools or self._steps or self._tasks or self._failed or self._total)
+            return not (self._tools or self._tasks or self._steps or self._phases or self._total)
+
+    @property
+    def stopped_in_the_middle(self) -> bool:
+        """Whether steps of a build were begun that have not ended, or never will begin."""
+        with self._lock:
+            return self._steps.begun
+
+    def stamp(self) -> tuple[int, int]:
+        """Another one whenever there is something new to show; while steps run, once a second."""
+        with self._lock:
+            return self._news, int(time.monotonic()) if self._steps else 0
 
     def blocks(self) -> list[Block]:
-        """How things stand now."""
-        now = time.monotonic()
+        """How things stand now, in the lines that a terminal has room for."""
+        now_s = time.monotonic()
         with self._lock:
-            tools = sorted(self._tools.items(), key=lambda item: item[1].state in _SETTLED)
-            steps = list(self._steps.values())
-            tasks = list(self._tasks.values())
-            blocks: list[Block] = [Text(failed) for failed in self._failed]
+            blocks: list[Block] = [Text(failed) for failed in self._steps.failed()]
+            steps = self._steps.running_rows(now_s)
+            rows = [*self._tool_rows(), *steps[:_SHOWN], *self._task_rows()]
+            bars = self._phases.bars()
             done, total = self._done, self._total
-        rows = [
-            (line(state_span(status.state)), line(name), line(Span(status.detail, "dim"))) for name, status in tools
-        ]
-        rows += [
-            (line(Span("◐ Running", "yellow")), line(step.name), line(Span(duration(now - step.since), "dim")))
-            for step in steps[:_SHOWN_STEPS]
-        ]
-        rows += [
-            (line(Span("◐ Running", "yellow")), line(name), line(Span(progress_text(progress), "dim")))
-            for name, progress in tasks[:_SHOWN_STEPS]
-        ]
         if rows:
             blocks.append(Table(tuple(rows)))
-        if len(steps) > _SHOWN_STEPS:
-            blocks.append(Text(line(Span(f"… and {len(steps) - _SHOWN_STEPS} more", "dim"))))
+        blocks += bars
+        if len(steps) > _SHOWN:
+            blocks.append(Text(line(Span(f"… and {len(steps) - _SHOWN} more", "dim"))))
         if total:
             blocks.append(Text(line(Span(f"{done} of {total} steps done", "dim"))))
         return blocks
+
+    def panel(self, *, stopped: bool = False) -> list[Block]:
+        """How things stand now, for a page; parts keep their places. ``stopped``: only the build, which has ended."""
+        now_s = time.monotonic()
+        with self._lock:
+            blocks: list[Block] = []
+            if not stopped and (rows := [*self._tool_rows(), *self._task_rows()]):
+                blocks.append(Table(tuple(rows)))
+            if self._steps:
+                blocks += self._steps.panel(now_s, stopped=stopped)
+            return blocks if stopped else [*blocks, *self._phases.bars()]
+
+    def _tool_rows(self) -> list[tuple[Line, ...]]:
+        tools = sorted(self._tools.items(), key=lambda item: item[1].state in _SETTLED)
+        return [
+            (line(state_span(status.state)), line(name), line(Span(status.detail, "dim"))) for name, status in tools
+        ]
+
+    def _task_rows(self) -> list[tuple[Line, ...]]:
+        tasks = list(self._tasks.values())[:_SHOWN]
+        return [(line(RUNNING), line(name), line(Span(progress_text(progress), "dim"))) for name, progress in tasks]
 
 
 def progress_text(progress: TaskProgress) -> str:
@@ -125,7 +144,7 @@ def line_of(event: Event) -> Line | None:
             return line(state_span(event.status.state), "  ", event.name, Span(f"{pid}{detail}", "dim"))
         case StepStarted():
             name = shortened(" ".join((event.tool, *event.args)))
-            return line(Span("◐ Running", "yellow"), f"  {name}", Span(f"  {event.why}", "dim"))
+            return line(RUNNING, f"  {name}", Span(f"  {event.why}", "dim"))
         case StepFinished() if event.result.state is not StepState.UP_TO_DATE:
             spent = f"  {duration(event.result.duration_s)}" if event.result.duration_s else ""
             return line(step_span(event.result.state), f"  {shortened(event.result.step.name)}", Span(spent, "dim"))

@@ -12,7 +12,20 @@ from html import escape
 from dxforge.commands.layout import diff_lines
 from dxforge.commands.shown import output_line, shown
 from dxforge.commands.svg import clean_svg
-from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Output, Picture, Section, Table, Text, diff_style
+from dxforge.commands.view import (
+    Bar,
+    Block,
+    Commands,
+    Diff,
+    Gap,
+    Line,
+    Output,
+    Picture,
+    Section,
+    Table,
+    Text,
+    diff_style,
+)
 
 STYLE = """\
 <style>
@@ -49,6 +62,19 @@ STYLE = """\
 .dxforge .dxb .dxb-built, .dxforge .dxb .dxb-run { fill: #3b82f6; } .dxforge .dxb .dxb-depends { fill: #9a6be0; }
 .dxforge .dxb .dxb-restored, .dxforge .dxb .dxb-restore { fill: #0d97a3; } .dxforge .dxb .dxb-skipped { fill: #868c95; }
 .dxforge .dxb .dxb-up-to-date { fill: var(--dx-green); } .dxforge .dxb .dxb-failed { fill: var(--dx-red); }
+.dxforge .dxb .dxb-running { fill: var(--dx-yellow); } .dxforge .dxb .dxb-waiting { fill: rgba(128, 128, 128, .75); }
+.dxforge .bar { display: grid; grid-template-columns: minmax(6em, max-content) minmax(4em, 18em) 1fr; gap: 1em;
+  align-items: center; margin: .3em 0; white-space: nowrap; overflow: hidden; font-variant-numeric: tabular-nums; }
+.dxforge .bar > span { overflow: hidden; text-overflow: ellipsis; }
+.dxforge .track { display: block; height: .5em; border-radius: .25em; background: rgba(128, 128, 128, .25); }
+.dxforge .fill, .dxforge .some { display: block; height: 100%; border-radius: .25em;
+  background: var(--jp-brand-color1, var(--vscode-progressBar-background, #1976d2)); }
+.dxforge .some { opacity: .3; }
+.dxforge table.steady { table-layout: fixed; width: 100%; font-variant-numeric: tabular-nums; }
+.dxforge table.steady th, .dxforge table.steady td { white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
+  height: 1.45em; }
+.dxforge table.steady th:nth-child(1) { width: 32%; } .dxforge table.steady th:nth-child(2) { width: 8.5em; }
+.dxforge table.steady th:nth-child(3) { width: 6em; }
 .dxforge p { margin: .25em 0; white-space: pre-wrap; } .dxforge .gap { height: .6em; }
 .dxforge td > span.dim { white-space: nowrap; }
 </style>"""
@@ -74,6 +100,8 @@ def _block(block: Block) -> str:
             return f"<pre{_margin(block.indent)}>{written}</pre>"
         case Picture():
             return _picture(block)
+        case Bar():
+            return _bar(block)
         case Table():
             return _table(block)
         case Diff():
@@ -115,7 +143,20 @@ def _table(table: Table) -> str:
     if table.header:
         rows.append("<tr>" + "".join(f"<th>{escape(name)}</th>" for name in table.header) + "</tr>")
     rows += ["<tr>" + "".join(f"<td>{_line(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
-    return f"<table>{''.join(rows)}</table>"
+    steady = ' class="steady"' if table.steady else ""
+    return f"<table{steady}>{''.join(rows)}</table>"
+
+
+def _bar(bar: Bar) -> str:
+    share = 100 * bar.done // bar.total if bar.total else None
+    name = escape(shown("".join(span.text for span in bar.label)))
+    known = f' aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share}"' if share is not None else ""
+    fill = f'<span class="fill" style="width: {share}%"></span>' if share is not None else '<span class="some"></span>'
+    return (
+        f'<div class="bar"><span>{_line(bar.label)}</span>'
+        f'<span class="track" role="progressbar" aria-label="{name}"{known}>{fill}</span>'
+        f"<span>{_line(bar.amount)}</span></div>"
+    )
 
 
 def _diff(block: Diff) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from dxforge.commands.shown import output_line, shown, shown_line
 from dxforge.commands.view import (
+    Bar,
     Block,
     Commands,
     Diff,
@@ -48,6 +49,8 @@ def layout(blocks: Iterable[Block], *, columns: int | None = None) -> Iterator[L
                 yield from ((Span("  " * block.indent), Span(output_line(text))) for text in block.lines)
             case Picture():
                 pass
+            case Bar():
+                yield (*_escaped(block.label), Span("  "), *_escaped(block.amount))
             case Table():
                 yield from _table(block, columns)
             case Commands():

@@ -9,9 +9,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dxforge.background.tasks import TaskChanged, TaskProgressed
-from dxforge.build.events import StepFinished, StepOutput, StepStarted
+from dxforge.build.events import BuildStarted, StepFinished, StepOutput, StepStarted
 from dxforge.commands.board import Board, line_of
 from dxforge.commands.live import Live, Outlet
+from dxforge.commands.phases import IN_BYTES, LABELS
 from dxforge.commands.shown import shown
 from dxforge.commands.terminal import encodable
 from dxforge.events import Event, Notice, Progress, WaitingForProject
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 _TOLD = 32
 """So many lines are remembered, so that they are not told twice."""
 _PATIENCE_S = 0.4
-_LABELS = {
-    "resolve": "Resolving",
-    "download": "Downloading",
-    "unpack": "Unpacking",
-    "merge": "Comparing",
-    "apply": "Writing",
-    "snapshot": "Saving",
-    "upload": "Uploading",
-    "fetch": "Fetching",
-    "analyze": "Reading",
-}
 
 
 def waiting_line(event: WaitingForProject) -> str:
@@ -88,7 +78,7 @@ class Reporter(Live):
                     self._outlet.put("stderr", event.text)
             elif isinstance(event, ToolChanged | StepStarted | StepFinished | TaskChanged):
                 self._tell(event)
-            elif isinstance(event, TaskProgressed):
+            elif isinstance(event, TaskProgressed | BuildStarted):
                 self._board(event)
             elif isinstance(event, Progress):
                 if event.phase == "build":
@@ -166,7 +156,7 @@ class Reporter(Live):
         key = (event.phase, event.item if event.phase == "download" else "")
         task = self._tasks.get(key)
         if task is None:
-            label = _LABELS.get(event.phase, event.phase.capitalize())
+            label = LABELS.get(event.phase, event.phase.capitalize())
             name = f"{label} {shown(event.item)}" if key[1] else label
             task = self._tasks[key] = self._bars.add_task(name, total=event.total, amount="")
         self._bars.update(task, completed=event.done, total=event.total, amount=_amount(event))
@@ -202,5 +192,5 @@ def _same_place(one: TextIO, other: TextIO | None) -> bool:
 def _amount(event: Progress) -> str:
     from rich.filesize import decimal
 
-    write = decimal if event.phase in {"download", "upload", "fetch"} else str
+    write = decimal if event.phase in IN_BYTES else str
     return write(event.done) if event.total is None else f"{write(event.done)} of {write(event.total)}"

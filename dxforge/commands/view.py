@@ -50,6 +50,8 @@ class Table:
     indent: int = 0
     cut_first: bool = False
     """Whether cells of the first column may be cut where a terminal has little room."""
+    steady: bool = False
+    """Whether it is drawn again and again, in HTML: rows of one line, columns that keep their widths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,16 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """How far something is: ``done`` of ``total`` (None: nobody knows), and ``amount`` in words."""
+
+    label: Line
+    done: int
+    total: int | None
+    amount: Line
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A titled part that can be folded where the medium can (``opened`` says how it starts)."""
 
@@ -92,7 +104,7 @@ class Commands:
 
 
 _NAME_CHARS = 60
-Block = Text | Gap | Table | Diff | Output | Picture | Section | Commands
+Block = Text | Gap | Table | Diff | Output | Picture | Bar | Section | Commands
 
 _LIGHTS: dict[str, tuple[str, Style]] = {"green": ("●", "green"), "yellow": ("▲", "yellow"), "red": ("■", "red")}
 _STATES: dict[str, tuple[str, Style]] = {
@@ -160,6 +172,11 @@ def duration(seconds: float) -> str:
             rest = whole % large // small
             return f"{whole // large} {name} {rest} {part}" if rest else f"{whole // large} {name}"
     return f"{whole} s"
+
+
+def whole_seconds(seconds: float) -> str:
+    """`duration` of something that still goes on: without what would change faster than one reads."""
+    return duration(int(seconds)) if seconds >= 10 else f"{int(seconds)} s"
 
 
 def shortened(text: str) -> str:

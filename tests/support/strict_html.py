@@ -29,9 +29,9 @@ class Strict(HTMLParser):
             return
         assert tag in TAGS, tag
         for name, value in attrs:
-            assert name in {"class", "open", "style"}, name
+            assert name in {"class", "open", "style", "role"} or name.startswith("aria-"), name
             if name == "style":
-                assert re.fullmatch(r"margin-left: [0-9.]+em", value or "")
+                assert re.fullmatch(r"margin-left: [0-9.]+em|width: [0-9]+%", value or "")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag

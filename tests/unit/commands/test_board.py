@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dxforge.build.events import StepFinished, StepOutput, StepStarted
+from dxforge.build.events import BuildStarted, StepFinished, StepOutput, StepStarted
 from dxforge.build.model import Step, StepResult, StepState
 from dxforge.commands.board import Board, line_of
 from dxforge.commands.layout import plain
-from dxforge.commands.view import Text
-from dxforge.events import Event, Progress
+from dxforge.commands.view import Bar, Picture, Table, Text
+from dxforge.events import Event, Notice, Progress
 from dxforge.orchestrator.status import ToolChanged, ToolState, ToolStatus
 
 
@@ -53,10 +53,59 @@ def test_steps_that_run_those_that_failed_and_how_many_are_done() -> None:
 
 def test_other_events_are_left_aside() -> None:
     board = Board()
-    board(Progress(phase="download", done=1, total=2))
     board(StepOutput(index=0, tool="sass", stream="stdout", text="x"))
+    board(Notice(text="x"))
     assert board.empty
+    assert board.blocks() == board.panel() == []
+    assert board.stamp() == (0, 0)
+
+
+def test_the_stamp_tells_whether_there_is_something_new() -> None:
+    board = Board()
+    board(Progress(phase="apply", done=1, total=2))
+    first = board.stamp()
+    board(Notice(text="x"))
+    assert board.stamp() == first
+    board(Progress(phase="apply", done=2, total=2))
+    assert board.stamp() != first
+
+
+def test_what_is_counted_is_shown_as_bars() -> None:
+    board = Board()
+    board(Progress(phase="resolve", item="humanize", done=1, total=3))
+    board(Progress(phase="download", item="a.whl", done=1024, total=2048))
+    board(Progress(phase="download", item="b.whl", done=1024, total=1024))
+    assert plain(board.blocks()).split("\n") == [
+        "Resolving  1 of 3  humanize",
+        "Downloading  2.0 KiB of 3.0 KiB  b.whl",
+    ]
+    assert [block for block in board.panel() if isinstance(block, Bar)] == board.blocks()
+
+
+def test_the_panel_keeps_tools_tasks_and_steps_in_their_places() -> None:
+    board = Board()
+    steps = tuple(Step(index=index, id=str(index), tool="sass", args=(f"{index}.scss",)) for index in range(2))
+    board(changed("web", ToolState.HEALTHY))
+    board(BuildStarted(steps=steps, needs=("web",)))
+    assert not board.stopped_in_the_middle
+    board(started(1))
+    assert board.stopped_in_the_middle
+    tools, *rest = board.panel()
+    assert plain([tools]) == "● Healthy  web"
+    assert [type(block) for block in rest] == [Text, Bar, Picture, Table]
+    stopped = board.panel(stopped=True)
+    assert plain(stopped).startswith("Stopped after 0 s")
+    assert "Healthy" not in plain(stopped)
+
+
+def test_another_build_begins_anew() -> None:
+    board = Board()
+    board(started(0))
+    board(finished(0, StepState.FAILED))
+    board(Progress(phase="build", done=1, total=1))
+    board(BuildStarted(steps=(finished(0).result.step,), needs=()))
     assert board.blocks() == []
+    assert "○ Waiting" in plain(board.panel())
 
 
 def test_a_log_hears_what_changes_and_not_every_detail() -> None:
