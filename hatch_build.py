@@ -27,7 +27,7 @@ class FrontendHook(BuildHookInterface[Any]):
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Bundles what changed; the bundle goes into the wheel only if it is that of these sources."""
         root = Path(self.root)
         if self.target_name != "wheel":
@@ -91,7 +91,6 @@ def bundle(root: Path) -> None:
     if not installed.is_file() or installed.stat().st_mtime < lock.stat().st_mtime:
         # Without what only tests need.
         _run(frontend, "npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
-    shutil.rmtree(root / STATIC, ignore_errors=True)
     _run(frontend, "node", "build.mjs")
 
 

@@ -18,9 +18,14 @@ const common = {
   logLevel: "warning",
 };
 
-if (harness) {
-  await build({ ...common, entryPoints: { harness: "harness/harness.ts" }, outdir: "harness/out", minify: false });
-}
 const outdir = harness ? "harness/out" : "../static";
-await build({ ...common, entryPoints: { panel: "src/index.ts", editor: "src/review/editor.ts" }, outdir });
-await build({ ...common, entryPoints: { panel: "src/panel.css" }, outdir });
+const builds = [
+  { ...common, entryPoints: { panel: "src/index.ts", editor: "src/review/editor.ts" }, outdir },
+  { ...common, entryPoints: { panel: "src/panel.css" }, outdir },
+];
+if (harness) {
+  builds.push({ ...common, entryPoints: { harness: "harness/harness.ts" }, outdir });
+}
+const done = await Promise.allSettled(builds.map((each) => build(each)));
+// esbuild has written what is wrong.
+process.exitCode = done.some((each) => each.status === "rejected") ? 1 : 0;
