@@ -22,6 +22,7 @@
     ├── ReviewError                 a decision that cannot be taken
     │   ├── NotPendingError         nothing pending there
     │   ├── StaleHunkError          that hunk is no longer there
+    │   ├── StaleDecisionError      something is no longer as it was when the user decided
     │   └── UndecidedError          on_yellow = "fail", and something is pending
     ├── UndoError                   nothing to undo, or a later edit is in the way
     ├── SnapshotError               the project's past states
@@ -188,6 +189,17 @@ class StaleHunkError(ReviewError):
     def __init__(self, what: str, *, where: str = "", hint: str = "", hunks: tuple[str, ...] = ()) -> None:
         super().__init__(what, where=where, hint=hint)
         self.hunks = hunks
+
+
+class StaleDecisionError(ReviewError):
+    """Something is no longer as it was when the user decided; nothing was done.
+
+    ``files`` are the paths in question, each with what has changed about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", files: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.files = files
 
 
 class UndecidedError(ReviewError):

@@ -13,7 +13,8 @@ from dxforge.errors import DxForgeError, LockfileError, ProjectBusyError, Projec
 from dxforge.events import EventBus, Notice
 from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.traffic.journal import Journal, read_text
-from dxforge.traffic.lock import Lock, archives_in, loads
+from dxforge.traffic.lock import Lock, archives_in
+from dxforge.traffic.lock_text import LockTexts
 from dxforge.traffic.model import Action, Change
 from dxforge.working import in_thread
 
@@ -38,6 +39,7 @@ class Ground:
     def __init__(self, root: Path, events: EventBus) -> None:
         self.root = root
         self.events = events
+        self.locks = LockTexts()
         self._indexes: Indexes | None = None
 
     def recover(self) -> None:
@@ -89,7 +91,7 @@ class Ground:
         shelf = Shelf(config, self.environment(), self.state, self.events, offline=offline)
         if self._indexes is None:
             self._indexes = Indexes(self.state)
-        lock = loads(text, where=self.root / "dx.lock")
+        lock = self.locks.loads(text, where=self.root / "dx.lock")
         return Workspace(config=config, lock=lock, shelf=shelf, indexes=self._indexes)
 
     def review(self, workspace: Workspace) -> Review:
@@ -117,7 +119,7 @@ class Ground:
     def keep_archives(self, workspace: Workspace, journal: Journal, lock_before: str | None) -> None:
         """Keep the archives that the lock, an operation that can be undone or a snapshot needs, and no others."""
         pins = _pins(workspace.lock)
-        if pins.keys() != _pins(loads(lock_before)).keys():
+        if pins.keys() != _pins(self.locks.loads(lock_before)).keys():
             wanted = {*pins, *journal.archives(), *self._archives_in_snapshots()}
             workspace.shelf.keep(list(pins.values()), wanted=wanted)
 

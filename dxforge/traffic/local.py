@@ -7,9 +7,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from dxforge.errors import ChangedMeanwhileError, WriteError
 from dxforge.files import atomic_write, read_entry
@@ -52,18 +53,27 @@ class Scan:
         return None
 
 
-def scan(folder: Path) -> Scan:
-    """Look at everything below ``folder``, following no symlink and opening no file."""
+def scan(folder: Path, paths: Collection[str] | None = None) -> Scan:
+    """Look at everything below ``folder``, following no symlink and opening no file.
+
+    Args:
+        folder: the package's folder.
+        paths: look only at these, and at what is above them (None: at everything).
+    """
     found = Scan(exists=folder.is_dir() and not folder.is_symlink())
     if not found.exists:
         return found
     files, folders, special = found.files, found.folders, found.special
+    wanted = None if paths is None else _with_parents(paths)
     stack = [(str(folder), "")]
     while stack:
         where, prefix = stack.pop()
+        # Listed even where one name is wanted: only a listing tells how a name is really spelled.
         with os.scandir(where) as entries:
             for entry in entries:
                 path = prefix + entry.name
+                if wanted is not None and path not in wanted:
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name != "__pycache__":
                         folders.add(path)
@@ -76,6 +86,15 @@ def scan(folder: Path) -> Scan:
                 else:
                     special[path] = _kind(mode)
     return found
+
+
+def _with_parents(paths: Collection[str]) -> set[str]:
+    wanted: set[str] = set()
+    for path in paths:
+        while path and path not in wanted:
+            wanted.add(path)
+            path = path.rpartition("/")[0]  # noqa: PLW2901
+    return wanted
 
 
 def _kind(mode: int) -> str:
@@ -100,7 +119,14 @@ class Index:
     """The stamps of all the tree's files, where each on disk is the tree's own and trusted (see `still_clean`)."""
 
 
-def local_entries(folder: Path, found: Scan, index: Index | None, paths: set[str] | None = None) -> dict[str, Entry]:
+def local_entries(
+    folder: Path,
+    found: Scan,
+    index: Index | None,
+    paths: set[str] | None = None,
+    *,
+    recent: Mapping[str, tuple[Stamp, Entry]] = MappingProxyType({}),
+) -> dict[str, Entry]:
     """The disk's files as entries; those whose stamp the index knows are not opened.
 
     Args:
@@ -108,6 +134,7 @@ def local_entries(folder: Path, found: Scan, index: Index | None, paths: set[str
         found: a fresh look at it.
         index: the stat cache, if any.
         paths: only these (None: all).
+        recent: a second cache, of what the index does not know.
     """
     seen = index.seen if index is not None else {}
     entries: dict[str, Entry] = {}
@@ -115,6 +142,8 @@ def local_entries(folder: Path, found: Scan, index: Index | None, paths: set[str
         if paths is not None and path not in paths:
             continue
         known = seen.get(path)
+        if known is None or known[0] != stamp:
+            known = recent.get(path)
         if known is not None and known[0] == stamp:
             entries[path] = known[1]
             continue

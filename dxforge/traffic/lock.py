@@ -19,8 +19,8 @@ from dxforge.errors import LockfileError
 from dxforge.sources.model import Layout, Pin
 from dxforge.store.tree import Entry, Tree
 
-_VERSION = 1
-_HEADER = "# Written by dxforge; commit it, do not edit it.\n"
+VERSION = 1
+HEADER = "# Written by dxforge; commit it, do not edit it.\n"
 _ENTRY = re.compile(r"(100644|100755|120000) ([0-9a-f]{40}) (\d{1,18})")
 
 
@@ -87,8 +87,8 @@ def dumps(lock: Lock) -> str | None:
         return None
     import tomli_w
 
-    packages = [_encode_package(package) for _, package in sorted(lock.packages.items())]
-    return _HEADER + tomli_w.dumps({"version": _VERSION, "package": packages})
+    packages = [encode_package(package) for _, package in sorted(lock.packages.items())]
+    return HEADER + tomli_w.dumps({"version": VERSION, "package": packages})
 
 
 def loads(text: str | None, *, where: Path | str = "dx.lock") -> Lock:
@@ -102,11 +102,11 @@ def loads(text: str | None, *, where: Path | str = "dx.lock") -> Lock:
     try:
         data = tomllib.loads(text)
         version = data.get("version")
-        if type(version) is int and version > _VERSION:
+        if type(version) is int and version > VERSION:
             raise LockfileError(
-                f"it has version {version}, and this dxforge knows {_VERSION}", where=str(where), hint="Upgrade dxforge"
+                f"it has version {version}, and this dxforge knows {VERSION}", where=str(where), hint="Upgrade dxforge"
             )
-        if type(version) is not int or version != _VERSION:
+        if type(version) is not int or version != VERSION:
             raise ValueError("no version")
         packages: dict[str, LockedPackage] = {}
         for item in data.get("package", ()):
@@ -129,7 +129,7 @@ def loads(text: str | None, *, where: Path | str = "dx.lock") -> Lock:
     return Lock(packages)
 
 
-def _encode_package(package: LockedPackage) -> dict[str, Any]:
+def encode_package(package: LockedPackage) -> dict[str, Any]:
     data = _encode_pin(package.pin)
     if package.leaving:
         data["leaving"] = True
@@ -139,7 +139,7 @@ def _encode_package(package: LockedPackage) -> dict[str, Any]:
     if former:
         data["former"] = [_encode_pin(pin) for _, pin in sorted(former.items())]
     if package.pending:
-        data["pending"] = [_encode_pending(item) for item in sorted(package.pending, key=lambda item: item.path)]
+        data["pending"] = [encode_pending(item) for item in sorted(package.pending, key=lambda item: item.path)]
     return data
 
 
@@ -161,7 +161,7 @@ def _encode_pin(pin: Pin) -> dict[str, Any]:
     return dict(sorted(data.items(), key=lambda pair: (pair[0] != "name", pair[0] != "version", pair[0])))
 
 
-def _encode_pending(item: PendingFile) -> dict[str, Any]:
+def encode_pending(item: PendingFile) -> dict[str, Any]:
     data: dict[str, Any] = {"path": _escape(item.path)}
     if item.base is not None:
         data["base"] = _encode_entry(item.base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -173,6 +174,105 @@ class FileDiff:
     mine: str
     theirs: str
     proposal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A pending file in a list: a :class:`Change` with its hunks only counted.
+
+    ``version`` is opaque, and another one whenever anything has changed that the decision depends on: the user's
+    file, the base, the update, modes, hunks that were taken or rejected already, and so the proposal.
+    """
+
+    path: str
+    package: str
+    light: TrafficLight
+    reason: str
+    hunks: int
+    binary: bool
+    new_path: str | None
+    set_aside: str | None
+    broken: str
+    version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {
+            "path": self.path,
+            "package": self.package,
+            "light": self.light.value,
+            "reason": self.reason,
+            "hunks": self.hunks,
+            "binary": self.binary,
+            "new_path": self.new_path,
+            "set_aside": self.set_aside,
+            "broken": self.broken,
+            "version": self.version,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What deciding (or undoing) did to the list of pending files.
+
+    ``operation`` is the id in ``log``. ``changed`` are the files that still, or again, await a decision and may stand
+    differently now; ``gone`` are the paths that do no longer. ``notes`` are lines for the user.
+    """
+
+    operation: str
+    changed: tuple[Standing, ...] = ()
+    gone: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HunkView:
+    """One undecided piece of a proposal as ranges of lines (from 0, end excluded): ``old`` of what is there, ``new``
+    of the proposal. ``id`` and ``header`` are those of :class:`Hunk`.
+    """
+
+    id: str
+    header: str
+    old: tuple[int, int]
+    new: tuple[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {"id": self.id, "header": self.header, "old": list(self.old), "new": list(self.new)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """A pending file as text, from every side.
+
+    ``sides`` and ``modes`` (git's, in octal) have "base", "local", "incoming" and "proposal". Both are None where there
+    is no such file; only the side, where its content can no longer be had. ``proposal`` is what accepting the file
+    would write, so without what was rejected already; of a rename it is the file at the new name. Text is exact: a
+    line ends at a line feed, and a carriage return before one is a part of its line. ``encoding`` is Python's name for
+    what the bytes were read as, and what a resolution has to be written in; ``newline`` is a line feed, or a carriage
+    return and a line feed, where all lines of the user's file (or else the proposal) end so, "mixed" where some do,
+    "" where none ends. Where the sides cannot be shown as text, ``why_not`` says why, and all are None.
+    """
+
+    standing: Standing
+    sides: Mapping[str, str | None]
+    modes: Mapping[str, str | None]
+    hunks: tuple[HunkView, ...] = ()
+    encoding: str = ""
+    newline: str = ""
+    why_not: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields; ``standing`` as "entry"."""
+        return {
+            "entry": self.standing.to_json(),
+            "sides": dict(self.sides),
+            "modes": dict(self.modes),
+            "hunks": [hunk.to_json() for hunk in self.hunks],
+            "encoding": self.encoding,
+            "newline": self.newline,
+            "why_not": self.why_not,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS hunk (
@@ -12,6 +17,21 @@ CREATE TABLE IF NOT EXISTS hunk (
     PRIMARY KEY (path, proposal, digest)
 ) WITHOUT ROWID
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """The hunks of one proposal, in the file's order.
+
+    Args:
+        path: the file, from the project's root.
+        proposal: what identifies the proposal: the incoming file's blob id, "" for a deletion.
+        digests: the hunks.
+    """
+
+    path: str
+    proposal: str
+    digests: Sequence[str]
 
 
 class HunkNumbers:
@@ -24,28 +44,36 @@ class HunkNumbers:
         self._file = state / "state.db"
 
     def of(self, path: str, proposal: str, digests: Sequence[str]) -> list[str]:
-        """The number of each digest, as text.
+        """The number of each digest of one proposal, as text; see :class:`Numbered`."""
+        return self.of_all([Numbered(path, proposal, digests)])[0]
 
-        Args:
-            path: the file, from the project's root.
-            proposal: what identifies the proposal: the incoming file's blob id, "" for a deletion.
-            digests: the hunks, in the file's order.
-        """
+    def of_all(self, proposals: Sequence[Numbered]) -> list[list[str]]:
+        """The same for many proposals, in one transaction."""
         import sqlite3
 
-        key = (path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), proposal)
+        if not proposals:
+            return []
         try:
             with contextlib.closing(sqlite3.connect(self._file, timeout=10, isolation_level=None)) as database:
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute(_SCHEMA)
                 database.execute("BEGIN IMMEDIATE")
-                rows = database.execute("SELECT digest, number FROM hunk WHERE path = ? AND proposal = ?", key)
-                known: dict[str, int] = dict(rows)
-                for digest in digests:
-                    if digest not in known:
-                        known[digest] = max(known.values(), default=0) + 1
-                        database.execute("INSERT INTO hunk VALUES (?, ?, ?, ?)", (*key, digest, known[digest]))
+                found = [_number(database, proposal) for proposal in proposals]
                 database.execute("COMMIT")
         except sqlite3.Error:
-            known = {digest: number for number, digest in enumerate(digests, 1)}
-        return [str(known[digest]) for digest in digests]
+            found = [{digest: number for number, digest in enumerate(known.digests, 1)} for known in proposals]
+        return [
+            [str(known[digest]) for digest in proposal.digests]
+            for known, proposal in zip(found, proposals, strict=True)
+        ]
+
+
+def _number(database: sqlite3.Connection, proposal: Numbered) -> dict[str, int]:
+    key = (proposal.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), proposal.proposal)
+    rows = database.execute("SELECT digest, number FROM hunk WHERE path = ? AND proposal = ?", key)
+    known: dict[str, int] = dict(rows)
+    for digest in proposal.digests:
+        if digest not in known:
+            known[digest] = max(known.values(), default=0) + 1
+            database.execute("INSERT INTO hunk VALUES (?, ?, ?, ?)", (*key, digest, known[digest]))
+    return known

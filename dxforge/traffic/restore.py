@@ -79,7 +79,8 @@ class Restorer:
             workspace = self._ground.workspace(lock_text=plan.lock_after)
             with self._ground.after_commit():
                 self._ground.keep_archives(workspace, journal, plan.lock_before)
-            pending = [matter.change for matter in self._ground.review(workspace).matters()]
+            review = self._ground.review(workspace)
+            pending = review.shown(list(review.matters()))
         changes = plan.changes
         return RollbackReport(
             changes=changes,

@@ -56,6 +56,7 @@ class Indexes:
     def __init__(self, state: Path) -> None:
         self._folder = state / "index"
         self._memory: dict[str, tuple[int, Index]] = {}
+        self._recent: dict[str, dict[str, tuple[Stamp, Entry]]] = {}
 
     def get(self, name: str) -> Index | None:
         """The package's index, None where there is none."""
@@ -70,6 +71,10 @@ class Indexes:
         if index is not None:
             self._memory[name] = (stamp, index)
         return index
+
+    def recent(self, name: str) -> dict[str, tuple[Stamp, Entry]]:
+        """The package's files as they were last read in this process, to be added to; only trusted stamps."""
+        return self._recent.setdefault(name, {})
 
     def put(self, name: str, index: Index | None) -> None:
         """Save the package's index; None forgets it."""
@@ -94,8 +99,8 @@ class Workspace:
     shelf: Shelf
     indexes: Indexes
 
-    def look(self, name: str) -> Look:
-        """Look at a package's folder now.
+    def look(self, name: str, paths: Collection[str] | None = None) -> Look:
+        """Look at a package's folder now, or only at some ``paths`` in it.
 
         Raises:
             ApplyError: something that is no folder is in its place.
@@ -110,12 +115,19 @@ class Workspace:
             )
         looked = now_ns()
         try:
-            found = scan(folder)
+            found = scan(folder, paths)
         except OSError as error:
             raise write_error(error, error.filename or folder, "cannot be read") from error
         return Look(
             name=name, folder=folder, prefix=prefix, found=found, looked_ns=looked, index=self.indexes.get(name)
         )
+
+    def local(self, look: Look, paths: set[str]) -> dict[str, Entry]:
+        """The user's files among ``paths``; what was read before and has its stamp still is not read again."""
+        recent = self.indexes.recent(look.name)
+        entries = local_entries(look.folder, look.found, look.index, paths, recent=recent)
+        recent.update(trusted(look.found.files, entries, look.looked_ns))
+        return entries
 
     def untouched(self, name: str) -> bool:
         """Whether the stat cache alone proves that every file is the locked archive's and nothing is pending."""
