@@ -1,0 +1,108 @@
+// The bar above a hunk, with its two buttons.
+
+import { type EditorView, WidgetType } from "@codemirror/view";
+import { button, h, setAttribute, setEnabled, setText } from "../dom";
+import type { Hunk, Verb } from "./model";
+
+/** What all bars of one editor share. `elements` are those that are drawn now, by their place. */
+export interface HunkBars {
+  current: number;
+  waiting: ReadonlyMap<string, Verb | "resolve">;
+  readonly decide: (verb: Verb, hunk: string) => void;
+  readonly choose: (index: number) => void;
+  readonly elements: Map<number, { readonly element: HTMLElement; refresh(): void }>;
+}
+
+const WAITING = { accept: "accepting…", reject: "rejecting…", resolve: "saving…" } as const;
+
+export class HunkBar extends WidgetType {
+  readonly #hunk: Hunk;
+  readonly #index: number;
+  readonly #count: number;
+  readonly #bars: HunkBars;
+
+  constructor(hunk: Hunk, index: number, count: number, bars: HunkBars) {
+    super();
+    this.#hunk = hunk;
+    this.#index = index;
+    this.#count = count;
+    this.#bars = bars;
+  }
+
+  override eq(other: HunkBar): boolean {
+    return other === this;
+  }
+
+  override toDOM(_view: EditorView): HTMLElement {
+    const name = `Hunk ${this.#index + 1} of ${this.#count}`;
+    const decide = (verb: Verb) => (): void => this.#bars.decide(verb, this.#hunk.id);
+    const accept = button("Accept hunk", { class: "dx-button dx-accept" }, decide("accept"));
+    const reject = button("Reject hunk", { class: "dx-button dx-reject" }, decide("reject"));
+    const state = h("span", { class: "dx-hunk-state" });
+    const element = h(
+      "div",
+      { class: "dx-hunk", role: "group", "aria-label": name, tabindex: -1 },
+      h("span", { class: "dx-hunk-name" }, name),
+      h("span", { class: "dx-hunk-lines" }, linesWords(this.#hunk)),
+      state,
+      accept,
+      reject,
+    );
+    const choose = (): void => this.#bars.choose(this.#index);
+    element.addEventListener("focusin", choose);
+    element.addEventListener("mousedown", choose);
+    const refresh = (): void => {
+      const verb = this.#bars.waiting.get(this.#hunk.id) ?? this.#bars.waiting.get("");
+      setText(state, verb === undefined ? "" : WAITING[verb]);
+      setAttribute(element, "aria-busy", verb === undefined ? null : "true");
+      setAttribute(element, "data-current", this.#bars.current === this.#index);
+      setEnabled(accept, verb === undefined);
+      setEnabled(reject, verb === undefined);
+    };
+    refresh();
+    this.#bars.elements.set(this.#index, { element, refresh });
+    return element;
+  }
+
+  override destroy(element: HTMLElement): void {
+    if (this.#bars.elements.get(this.#index)?.element === element) this.#bars.elements.delete(this.#index);
+  }
+
+  override get estimatedHeight(): number {
+    return 30;
+  }
+
+  override ignoreEvent(): boolean {
+    return true;
+  }
+}
+
+/** What stands level with a bar on the other side. */
+export class OtherSide extends WidgetType {
+  readonly #hunk: Hunk;
+
+  constructor(hunk: Hunk) {
+    super();
+    this.#hunk = hunk;
+  }
+
+  override eq(other: OtherSide): boolean {
+    return other === this;
+  }
+
+  override toDOM(): HTMLElement {
+    return h("div", { class: "dx-hunk dx-hunk-other", "aria-hidden": "true" }, linesWords(this.#hunk));
+  }
+
+  override get estimatedHeight(): number {
+    return 30;
+  }
+}
+
+function linesWords(hunk: Hunk): string {
+  const [removed, added] = [hunk.old[1] - hunk.old[0], hunk.new[1] - hunk.new[0]];
+  const count = (lines: number): string => (lines === 1 ? "1 line" : `${lines.toLocaleString("en")} lines`);
+  if (removed === 0) return `adds ${count(added)}`;
+  if (added === 0) return `removes ${count(removed)}`;
+  return removed === added ? `changes ${count(removed)}` : `${count(removed)} become ${count(added)}`;
+}

@@ -1,0 +1,465 @@
+// Everything the review panel knows, and how each thing that happens changes it. Pure: state and action to state.
+
+import type { Delta, Entry, Full, Light, Opened, Problem, Stale, Summary, Undo, Verb } from "./model";
+import { compareEntries, EVERYTHING, type Filter, filterEntries, successor } from "./rows";
+
+export type Tab = "proposal" | "mine" | "theirs" | "local" | "incoming" | "base";
+export type Layout = "unified" | "split";
+
+/** An edit of a proposal that is not saved yet. `from` is the file as it was opened when the edit began. */
+export interface Draft {
+  readonly content: string;
+  readonly start: string;
+  readonly from: Opened;
+}
+
+export interface FileRef {
+  readonly path: string;
+  readonly version: string;
+}
+
+/** A decision on its way to the kernel, or waiting for one about the same file to be answered. */
+export interface Job {
+  readonly id: number;
+  readonly op: "decide" | "resolve" | "undo";
+  readonly verb: Verb | null;
+  readonly files: readonly FileRef[];
+  readonly hunks: readonly string[] | null;
+  readonly content: string | null;
+  readonly undo: string | null;
+  readonly sent: boolean;
+}
+
+export type NewJob = Partial<Job> & Pick<Job, "op" | "files">;
+
+/** What the user must read: an error, or what changed meanwhile. `serial` tells one from the next. */
+export interface Notice {
+  readonly serial: number;
+  readonly problem: Problem;
+  readonly stale: readonly Stale[];
+}
+
+/** A question that stands in the toolbar until it is answered. */
+export type Question =
+  | { readonly kind: "all"; readonly verb: Verb; readonly files: readonly FileRef[] }
+  | { readonly kind: "discard"; readonly path: string };
+
+export interface State {
+  readonly ready: boolean;
+  readonly project: string;
+  readonly files: readonly Entry[];
+  readonly filter: Filter;
+  /** The files that the filter lets through; the list and the decisions on many files are about these. */
+  readonly shown: readonly Entry[];
+  readonly summary: Summary;
+  readonly undo: Undo | null;
+  readonly selected: string | null;
+  readonly opened: Opened | null;
+  readonly opening: FileRef | null;
+  readonly failed: { readonly path: string; readonly version: string; readonly problem: Problem } | null;
+  readonly hunk: number;
+  readonly tab: Tab;
+  readonly layout: Layout;
+  readonly editing: boolean;
+  readonly drafts: ReadonlyMap<string, Draft>;
+  readonly jobs: readonly Job[];
+  readonly notice: Notice | null;
+  readonly question: Question | null;
+  /** What to say to those who do not see the panel; `serial` grows with every change of it. */
+  readonly said: { readonly text: string; readonly serial: number };
+  readonly serial: number;
+}
+
+export const START: State = {
+  ready: false,
+  project: "",
+  files: [],
+  filter: EVERYTHING,
+  shown: [],
+  summary: { yellow: 0, red: 0, decided: 0 },
+  undo: null,
+  selected: null,
+  opened: null,
+  opening: null,
+  failed: null,
+  hunk: 0,
+  tab: "proposal",
+  layout: "unified",
+  editing: false,
+  drafts: new Map(),
+  jobs: [],
+  notice: null,
+  question: null,
+  said: { text: "", serial: 0 },
+  serial: 0,
+};
+
+export type Action =
+  | { readonly type: "full"; readonly full: Full; readonly project: string }
+  | { readonly type: "push"; readonly delta: Delta }
+  | { readonly type: "done"; readonly job: number; readonly delta: Delta }
+  | { readonly type: "refused"; readonly job: number; readonly problem: Problem; readonly stale: readonly Stale[] }
+  | { readonly type: "job"; readonly job: NewJob }
+  | { readonly type: "sent"; readonly job: number }
+  | { readonly type: "opening"; readonly file: FileRef }
+  | { readonly type: "opened"; readonly opened: Opened }
+  | { readonly type: "open-failed"; readonly file: FileRef; readonly problem: Problem; readonly stale: readonly Stale[] }
+  | { readonly type: "select"; readonly path: string | null }
+  | { readonly type: "filter"; readonly filter: Filter }
+  | { readonly type: "hunk"; readonly index: number }
+  | { readonly type: "tab"; readonly tab: Tab }
+  | { readonly type: "layout"; readonly layout: Layout }
+  | { readonly type: "edit"; readonly start: string }
+  | { readonly type: "typed"; readonly content: string }
+  | { readonly type: "keep-draft" }
+  | { readonly type: "drop-draft"; readonly path: string }
+  | { readonly type: "ask"; readonly question: Question | null }
+  | { readonly type: "trouble"; readonly problem: Problem }
+  | { readonly type: "say"; readonly text: string };
+
+export function reduce(state: State, action: Action): State {
+  switch (action.type) {
+    case "full":
+      return withFull(state, action.full, action.project);
+    case "push":
+      return withNews(state, action.delta);
+    case "done":
+      return withAnswer(state, action.job, action.delta);
+    case "refused":
+      return withRefusal(state, action.job, action.problem, action.stale);
+    case "job":
+      return withJob(state, action.job);
+    case "sent":
+      return { ...state, jobs: state.jobs.map((job) => (job.id === action.job ? { ...job, sent: true } : job)) };
+    case "opening":
+      return { ...state, opening: action.file, failed: null };
+    case "opened":
+      return withOpened(state, action.opened);
+    case "open-failed":
+      return withOpenFailed(state, action.file, action.problem, action.stale);
+    case "select":
+      return selecting(state, action.path);
+    case "filter":
+      return { ...state, filter: action.filter, shown: filterEntries(state.files, action.filter), question: null };
+    case "hunk":
+      return { ...state, hunk: clamp(action.index, hunkCount(state)) };
+    case "tab":
+      return { ...state, tab: action.tab };
+    case "layout":
+      return { ...state, layout: action.layout };
+    case "edit":
+      return withEdit(state, action.start);
+    case "typed":
+      return withTyped(state, action.content);
+    case "keep-draft":
+      return withDraftKept(state);
+    case "drop-draft":
+      return withoutDraft(state, action.path);
+    case "ask":
+      return { ...state, question: action.question };
+    case "trouble":
+      return noting(state, action.problem);
+    case "say":
+      return saying(state, action.text);
+  }
+}
+
+// ---- what other parts ask
+
+export function entryOf(state: State, path: string | null): Entry | null {
+  return path === null ? null : (state.files.find((entry) => entry.path === path) ?? null);
+}
+
+/** The file that should be asked for now: the chosen one, unless it is here as it is, or under way. */
+export function toOpen(state: State): FileRef | null {
+  const entry = entryOf(state, state.selected);
+  if (entry === null) return null;
+  const isIt = (file: FileRef | null | undefined) => file?.path === entry.path && file.version === entry.version;
+  if (isIt(state.opened?.entry) || isIt(state.opening) || isIt(state.failed)) return null;
+  return { path: entry.path, version: entry.version };
+}
+
+/** Jobs that can be sent: none before it that is about the same files is unanswered; an undo waits for all. */
+export function toSend(state: State): readonly Job[] {
+  const busy = new Set<string>();
+  const ready: Job[] = [];
+  let barrier = false;
+  for (const job of state.jobs) {
+    const waits = barrier || job.files.some((file) => busy.has(file.path)) || (job.op === "undo" && job !== state.jobs[0]);
+    if (!waits && !job.sent) ready.push(job);
+    for (const file of job.files) busy.add(file.path);
+    if (job.op === "undo") barrier = true;
+  }
+  return ready;
+}
+
+/** What awaits the kernel's answer about a file: for the whole of it (""), and for hunks by their id. */
+export function waitingFor(state: State, path: string): ReadonlyMap<string, Verb | "resolve"> {
+  const waiting = new Map<string, Verb | "resolve">();
+  for (const job of state.jobs) {
+    if (!job.files.some((file) => file.path === path)) continue;
+    for (const key of job.hunks ?? [""]) waiting.set(key, job.verb ?? "resolve");
+  }
+  return waiting;
+}
+
+export function hunkCount(state: State): number {
+  return state.opened?.hunks.length ?? 0;
+}
+
+/** Whether the draft of a file differs from what it started from. */
+export function isEdited(draft: Draft | undefined): boolean {
+  return draft !== undefined && draft.content !== draft.start;
+}
+
+/** What has changed about the file since its draft was begun; "" where nothing has, or there is none. */
+export function changedSince(state: State, path: string): string {
+  const draft = state.drafts.get(path);
+  if (draft === undefined) return "";
+  const entry = entryOf(state, path);
+  if (entry === null) return "it was decided elsewhere, and awaits no decision any more";
+  if (entry.version === draft.from.entry.version) return "";
+  const now = state.opened;
+  return now?.entry.path === path && now.entry.version === entry.version ? differences(draft.from, now) : "it changed";
+}
+
+const SIDES = [
+  ["local", "your file on disk"],
+  ["incoming", "the incoming version"],
+  ["base", "the base"],
+  ["proposal", "the proposal"],
+] as const;
+
+/** In words, what differs between two openings of one file. */
+export function differences(before: Opened, after: Opened): string {
+  const names = SIDES.filter(([side]) => before.sides[side] !== after.sides[side]).map(([, name]) => name);
+  if (names.length === 0) return before.entry.light === after.entry.light ? "some of it was decided" : "its light changed";
+  const last = names.pop() ?? "";
+  return `${names.length > 0 ? `${names.join(", ")} and ${last}` : last} changed`;
+}
+
+/** The progress, as screen readers hear it. */
+export function summaryWords(summary: Summary): string {
+  const { yellow, red, decided } = summary;
+  const left = yellow + red;
+  if (left === 0 && decided === 0) return "Nothing awaits a decision";
+  const total = left + decided;
+  const files = total === 1 ? "1 file" : `${total.toLocaleString("en")} files`;
+  const counts = left === 0 ? "none left" : `${yellow.toLocaleString("en")} yellow, ${red.toLocaleString("en")} red left`;
+  return `${decided.toLocaleString("en")} of ${files} decided, ${counts}`;
+}
+
+export function lightsOf(entries: readonly Entry[]): Record<Light, number> {
+  const red = entries.filter((entry) => entry.light === "red").length;
+  return { yellow: entries.length - red, red };
+}
+
+// ---- what happens
+
+function withFull(state: State, full: Full, project: string): State {
+  const files = [...full.files].sort(compareEntries);
+  const next = { ...state, ready: true, project, summary: full.summary, undo: full.undo };
+  const held = new Set(files.map((entry) => entry.path));
+  const gone = state.files.filter((entry) => !held.has(entry.path)).map((entry) => entry.path);
+  return reselected(state, { ...next, files, shown: filterEntries(files, state.filter) }, new Set(gone));
+}
+
+function withDelta(state: State, delta: Delta): State {
+  const gone = new Set(delta.gone);
+  const changed = new Map(delta.changed.map((entry) => [entry.path, entry]));
+  const files: Entry[] = [];
+  for (const entry of state.files) {
+    const now = changed.get(entry.path);
+    changed.delete(entry.path);
+    if (now !== undefined) files.push(now);
+    else if (!gone.has(entry.path)) files.push(entry);
+  }
+  files.push(...changed.values());
+  files.sort(compareEntries);
+  const next = { ...state, summary: delta.summary, undo: delta.undo };
+  return reselected(state, { ...next, files, shown: filterEntries(files, state.filter) }, gone);
+}
+
+/** Keep the choice while its file is there, or has an unsaved edit; otherwise go on to the next file. */
+function reselected(before: State, after: State, gone: ReadonlySet<string>): State {
+  const path = after.selected;
+  if (path !== null && !gone.has(path) && entryOf(after, path) !== null) return after;
+  if (path !== null && isEdited(after.drafts.get(path))) return after;
+  const drafts = new Map(after.drafts);
+  if (path !== null) drafts.delete(path);
+  const next = path === null ? (after.shown[0]?.path ?? null) : successor(before.shown, after.shown, path);
+  return selecting({ ...after, drafts }, next);
+}
+
+/** Somebody changed something: this page, if a decision of its own on that file is under way. */
+function withNews(state: State, delta: Delta): State {
+  const own = new Set(state.jobs.flatMap((job) => job.files.map((file) => file.path)));
+  const path = state.selected;
+  const known = entryOf(state, path);
+  const next = withDelta(state, delta);
+  if (path === null || known === null || own.has(path) || state.jobs.some((job) => job.op === "undo")) return next;
+  if (delta.gone.includes(path)) {
+    const what = "it was decided elsewhere";
+    if (!isEdited(state.drafts.get(path))) return saying(next, `${path}: ${what}`);
+    return noting(next, { what, where: path, hint: "Your unsaved edit is kept here until you discard it" });
+  }
+  const now = entryOf(next, path);
+  if (now === null || now.version === known.version) return next;
+  if (isEdited(state.drafts.get(path))) return next; // the edit's own bar says what changed
+  return saying(next, `${path} changed; it is shown as it is now`);
+}
+
+function withAnswer(state: State, id: number, delta: Delta): State {
+  const job = state.jobs.find((known) => known.id === id);
+  if (job === undefined) return withDelta(state, delta);
+  const drafts = new Map(state.drafts);
+  const gone = new Set(delta.gone);
+  for (const file of job.files) if (job.op === "resolve" || gone.has(file.path)) drafts.delete(file.path);
+  const editing = state.editing && state.selected !== null && drafts.has(state.selected);
+  const jobs = followed(state.jobs.filter((known) => known.id !== id), job, delta);
+  let next = withDelta({ ...state, drafts, editing, notice: null, jobs }, delta);
+  if (job.op === "undo") {
+    const back = delta.changed[0]?.path;
+    if (back !== undefined) next = selecting(next, back);
+  }
+  return saying(next, outcome(job));
+}
+
+/** Later decisions were made knowing what this one does: they are about the file as this one leaves it. */
+function followed(jobs: readonly Job[], job: Job, delta: Delta): readonly Job[] {
+  const seen = new Map(job.files.map((file) => [file.path, file.version]));
+  const now = new Map(delta.changed.map((entry) => [entry.path, entry.version]));
+  const gone = new Set(delta.gone);
+  return jobs
+    .map((later) => ({
+      ...later,
+      files: later.files
+        .filter((file) => !(gone.has(file.path) && seen.has(file.path)))
+        .map((file) =>
+          seen.get(file.path) === file.version ? { ...file, version: now.get(file.path) ?? file.version } : file,
+        ),
+    }))
+    .filter((later) => later.op === "undo" || later.files.length > 0);
+}
+
+const DONE = { accept: "Accepted", reject: "Rejected" } as const;
+
+function outcome(job: Job): string {
+  const first = job.files[0]?.path ?? "";
+  const what = job.files.length > 1 ? `${job.files.length.toLocaleString("en")} files` : first;
+  if (job.op === "undo") return "Undone";
+  if (job.op === "resolve") return `Saved your resolution of ${what}`;
+  const piece = job.hunks === null ? "" : job.hunks.length === 1 ? "a hunk of " : `${job.hunks.length} hunks of `;
+  return `${DONE[job.verb ?? "accept"]} ${piece}${what}`;
+}
+
+function withRefusal(state: State, id: number, problem: Problem, stale: readonly Stale[]): State {
+  const job = state.jobs.find((known) => known.id === id);
+  const paths = new Set(job?.files.map((file) => file.path));
+  // What was decided in the belief that this one would be done is not done either.
+  const jobs = state.jobs.filter((known) => known.id !== id && !known.files.some((file) => paths.has(file.path)));
+  const dropped = state.jobs.length - jobs.length - 1;
+  const next = { ...state, jobs };
+  const also = dropped > 0 ? `, nor ${dropped} later ${dropped === 1 ? "decision" : "decisions"} on it` : "";
+  if (problem.kind === "disconnected") return noting(next, problem);
+  if (stale.length === 0) return noting(next, { ...problem, what: `not done${also}: ${problem.what}` });
+  const reopened = stale.some((file) => file.path === state.selected) ? { ...next, opened: null } : next;
+  const hint = stale.length === 1 ? "It is shown as it is now: look, and decide again" : "Look at them, and decide again";
+  return noting(reopened, { what: `Not done${also}: it changed meanwhile`, hint }, stale.slice(0, STALE_NAMED));
+}
+
+/** How many changed files a notice names. */
+const STALE_NAMED = 5;
+
+function withJob(state: State, job: NewJob): State {
+  const id = state.serial + 1;
+  const whole: Job = { verb: null, hunks: null, content: null, undo: null, ...job, id, sent: false };
+  const next = { ...state, serial: id, jobs: [...state.jobs, whole], question: null };
+  if (whole.hunks === null || state.opened === null) return next;
+  // Go on to the next hunk at once: the decision on this one is only a matter of time.
+  const waiting = waitingFor(next, state.opened.entry.path);
+  const order = [...state.opened.hunks.keys()].map((offset) => (state.hunk + offset) % hunkCount(state));
+  const free = order.find((index) => !waiting.has(state.opened?.hunks[index]?.id ?? ""));
+  return { ...next, hunk: free ?? state.hunk };
+}
+
+function withOpened(state: State, opened: Opened): State {
+  const opening = state.opening?.path === opened.entry.path ? null : state.opening;
+  if (opened.entry.path !== state.selected) return { ...state, opening };
+  // The answer may know of a change before its push has come.
+  const files = state.files.map((entry) => (entry.path === opened.entry.path ? opened.entry : entry));
+  const next = { ...state, opening, files, shown: filterEntries(files, state.filter), opened };
+  return { ...next, hunk: sameHunk(state, opened), tab: tabFor(state.tab, opened) };
+}
+
+/** The hunk at the place of the one that was current, so that deciding one after another goes down the file. */
+function sameHunk(state: State, opened: Opened): number {
+  if (state.opened?.entry.path !== opened.entry.path) return 0;
+  const ids = state.opened.hunks.slice(state.hunk).map((hunk) => hunk.id);
+  const kept = ids.map((id) => opened.hunks.findIndex((hunk) => hunk.id === id)).find((index) => index >= 0);
+  return kept ?? clamp(0, opened.hunks.length);
+}
+
+function tabFor(tab: Tab, opened: Opened): Tab {
+  return opened.entry.light === "red" || tab === "proposal" || tab === "mine" || tab === "theirs" ? tab : "proposal";
+}
+
+function withOpenFailed(state: State, file: FileRef, problem: Problem, stale: readonly Stale[]): State {
+  const opening = state.opening?.path === file.path ? null : state.opening;
+  if (state.selected !== file.path) return { ...state, opening };
+  const what = stale.find((one) => one.path === file.path)?.what;
+  return { ...state, opening, failed: { ...file, problem: what === undefined ? problem : { ...problem, what } } };
+}
+
+function selecting(state: State, path: string | null): State {
+  if (path === state.selected) return state;
+  const left = state.selected;
+  const draft = left === null ? undefined : state.drafts.get(left);
+  const drafts = new Map(state.drafts);
+  if (left !== null && draft !== undefined && !isEdited(draft)) drafts.delete(left);
+  const editing = path !== null && drafts.has(path);
+  const next = { ...state, selected: path, drafts, editing, opened: null, failed: null, hunk: 0, question: null };
+  if (editing) return { ...next, tab: "proposal" };
+  return left !== null && isEdited(draft) ? saying(next, `Your unsaved edit of ${left} is kept`) : next;
+}
+
+function withEdit(state: State, start: string): State {
+  if (state.opened === null || state.selected === null) return state;
+  const drafts = new Map(state.drafts);
+  if (!drafts.has(state.selected)) drafts.set(state.selected, { content: start, start, from: state.opened });
+  return { ...state, drafts, editing: true, tab: "proposal", question: null };
+}
+
+function withTyped(state: State, content: string): State {
+  const draft = state.selected === null ? undefined : state.drafts.get(state.selected);
+  if (state.selected === null || draft === undefined) return state;
+  return { ...state, drafts: new Map(state.drafts).set(state.selected, { ...draft, content }) };
+}
+
+/** The user has seen what changed, and wants the edit all the same. */
+function withDraftKept(state: State): State {
+  const draft = state.selected === null ? undefined : state.drafts.get(state.selected);
+  if (state.selected === null || draft === undefined || state.opened?.entry.path !== state.selected) return state;
+  return { ...state, drafts: new Map(state.drafts).set(state.selected, { ...draft, from: state.opened }) };
+}
+
+function withoutDraft(state: State, path: string): State {
+  const drafts = new Map(state.drafts);
+  drafts.delete(path);
+  const next = { ...state, drafts, editing: state.editing && path !== state.selected, question: null };
+  if (path !== state.selected || entryOf(state, path) !== null) return next;
+  return selecting(next, next.shown[0]?.path ?? null);
+}
+
+function noting(state: State, problem: Problem, stale: readonly Stale[] = []): State {
+  const serial = state.serial + 1;
+  return { ...state, serial, notice: { serial, problem, stale } };
+}
+
+function saying(state: State, text: string): State {
+  return { ...state, said: { text, serial: state.said.serial + 1 } };
+}
+
+function clamp(index: number, count: number): number {
+  return Math.max(0, Math.min(index, count - 1));
+}
