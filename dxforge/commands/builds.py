@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _TAIL_LINES = 20
 _FOLDED_LINES = 200
+_FOLDED_CHARS_OF_ONE, _FOLDED_CHARS = 20_000, 100_000
+"""So much is kept of what one step wrote, and of all: a notebook is saved with it."""
+_OUTPUTS_APART = 4
+"""More are folded into one."""
 _LISTED_AT_MOST = 50
 _WORTH_SAYING_S = 0.1
 _DRAWN_AT_MOST = 200
@@ -191,14 +195,29 @@ class BuildResult(Result):
 
     def _outputs(self) -> Iterator[Block]:
         steps = self.report.steps if isinstance(self.report, BuildReport) else ()
+        room = _FOLDED_CHARS
+        sections = []
         for step in steps:
             printed = [*lines_of(step.stdout), *lines_of(step.stderr)]
             if printed:
-                size = Span(f"  {plural(len(printed), 'line')}", "dim")
-                shown: list[Block] = [Output(tuple(printed[-_FOLDED_LINES:]))]
-                if step.stdout_path:
-                    shown.append(Text(line(Span(f"All of it is in {self._logs(step)}", "dim"))))
-                yield Section(line("Output of ", Span(shortened(step.step.name), "strong"), size), tuple(shown))
+                kept = _last(printed, min(room, _FOLDED_CHARS_OF_ONE))
+                room -= sum(map(len, kept))
+                sections.append(self._output(step, len(printed), kept))
+        if len(sections) <= _OUTPUTS_APART:
+            yield from sections
+        else:
+            yield Section(line(f"Output of {len(sections)} steps"), tuple(sections))
+
+    def _output(self, step: StepResult, count: int, kept: Sequence[str]) -> Section:
+        size = plural(count, "line")
+        if len(kept) < count:
+            size = f"the last {len(kept)} of {size}" if kept else f"{size}, not kept here"
+        shown: list[Block] = [Output(tuple(kept))] if kept else []
+        if step.stdout_path:
+            shown.append(Text(line(Span(f"All of it is in {self._logs(step)}", "dim"))))
+        return Section(
+            line("Output of ", Span(shortened(step.step.name), "strong"), Span(f"  {size}", "dim")), tuple(shown)
+        )
 
     def _remarks(self) -> Iterator[Block]:
         report = self.report
@@ -258,3 +277,14 @@ def _changes(changes: Changes) -> Iterator[tuple[Line, ...]]:
                 break
             how = how_changed(*changes.changed[path]) if word == "changed" else ""
             yield line(_SIGNS[word]), line(path, Span(f"  {how}" if how else ""))
+
+
+def _last(lines: Sequence[str], chars: int) -> list[str]:
+    """The last of ``lines``: so many as are worth folding, in so many characters; of an endless one, its end."""
+    kept: list[str] = []
+    for text in reversed(lines[-_FOLDED_LINES:]):
+        if chars <= 0 or (kept and len(text) > chars):
+            break
+        kept.append(text if len(text) <= chars else f"…{text[-chars:]}")
+        chars -= len(text) + 1
+    return kept[::-1]

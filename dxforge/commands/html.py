@@ -6,6 +6,7 @@ strips the style sheet leaves plain tables; the light stays readable, because it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -29,9 +30,13 @@ from dxforge.commands.view import (
 
 STYLE = """\
 <style>
-.dxforge { --dx-green: var(--jp-success-color1, var(--vscode-testing-iconPassed, #388a3c));
-  --dx-yellow: var(--jp-warn-color1, var(--vscode-editorWarning-foreground, #b07800));
-  --dx-red: var(--jp-error-color1, var(--vscode-editorError-foreground, #d03a3a));
+.dxforge { --dx-text: var(--jp-ui-font-color1, var(--vscode-foreground, currentColor));
+  --dx-good: var(--jp-success-color1, var(--vscode-testing-iconPassed, #388a3c));
+  --dx-warn: var(--jp-warn-color1, var(--vscode-editorWarning-foreground, #b07800));
+  --dx-bad: var(--jp-error-color1, var(--vscode-editorError-foreground, #d03a3a));
+  --dx-green: color-mix(in srgb, var(--dx-good) 75%, var(--dx-text));
+  --dx-yellow: color-mix(in srgb, var(--dx-warn) 60%, var(--dx-text));
+  --dx-red: color-mix(in srgb, var(--dx-bad) 85%, var(--dx-text));
   --dx-line: var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, .35)));
   --dx-code: var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace));
   color: var(--jp-ui-font-color1, var(--vscode-foreground, inherit)); line-height: 1.45; }
@@ -54,16 +59,18 @@ STYLE = """\
 .dxforge pre .added { background: rgba(46, 160, 67, .18); }
 .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
 .dxforge pre .hunk { background: rgba(56, 139, 253, .14); }
-.dxforge .picture { overflow-x: auto; margin: .4em 0; }
+.dxforge .picture { overflow-x: auto; margin: .4em 0; } .dxforge .picture svg { max-width: 100%; height: auto; }
 .dxforge .dxb-p { fill: none; stroke: none; } .dxforge .dxb-c { fill: rgba(128, 128, 128, .1); stroke: var(--dx-line); }
 .dxforge .dxb-b, .dxforge .dxb-t { fill: currentColor; } .dxforge .dxb-m { fill: currentColor; opacity: .7; }
 .dxforge .dxb-g, .dxforge .dxb-a { stroke: var(--dx-line); } .dxforge .dxb-o { fill: #fff; }
 .dxforge .dxb-e { stroke: rgba(128, 128, 128, .8); } .dxforge .dxb-h { fill: rgba(128, 128, 128, .9); }
-.dxforge .dxb .dxb-built, .dxforge .dxb .dxb-run { fill: #3b82f6; } .dxforge .dxb .dxb-depends { fill: #9a6be0; }
-.dxforge .dxb .dxb-restored, .dxforge .dxb .dxb-restore { fill: #0d97a3; } .dxforge .dxb .dxb-skipped { fill: #868c95; }
+.dxforge .dxb .dxb-built, .dxforge .dxb .dxb-run { fill: color-mix(in srgb, #3b82f6 70%, var(--dx-text)); }
+.dxforge .dxb .dxb-depends { fill: color-mix(in srgb, #9a6be0 70%, var(--dx-text)); }
+.dxforge .dxb .dxb-restored, .dxforge .dxb .dxb-restore { fill: color-mix(in srgb, #0d97a3 65%, var(--dx-text)); }
 .dxforge .dxb .dxb-up-to-date { fill: var(--dx-green); } .dxforge .dxb .dxb-failed { fill: var(--dx-red); }
-.dxforge .dxb .dxb-running { fill: var(--dx-yellow); } .dxforge .dxb .dxb-waiting { fill: rgba(128, 128, 128, .75); }
-.dxforge .bar { display: grid; grid-template-columns: minmax(6em, max-content) minmax(4em, 18em) 1fr; gap: 1em;
+.dxforge .dxb .dxb-running { fill: var(--dx-yellow); }
+.dxforge .dxb .dxb-waiting, .dxforge .dxb .dxb-skipped { fill: currentColor; opacity: .65; }
+.dxforge .bar { display: grid; grid-template-columns: 7.5em minmax(4em, 18em) 1fr; gap: 1em;
   align-items: center; margin: .3em 0; white-space: nowrap; overflow: hidden; font-variant-numeric: tabular-nums; }
 .dxforge .bar > span { overflow: hidden; text-overflow: ellipsis; }
 .dxforge .track { display: block; height: .5em; border-radius: .25em; background: rgba(128, 128, 128, .25); }
@@ -73,11 +80,15 @@ STYLE = """\
 .dxforge table.steady { table-layout: fixed; width: 100%; font-variant-numeric: tabular-nums; }
 .dxforge table.steady th, .dxforge table.steady td { white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
   height: 1.45em; }
-.dxforge table.steady th:nth-child(1) { width: 32%; } .dxforge table.steady th:nth-child(2) { width: 8.5em; }
-.dxforge table.steady th:nth-child(3) { width: 6em; }
+.dxforge table.steady th:nth-child(1) { width: 36%; } .dxforge table.steady th:nth-child(2) { width: 8.5em; }
+.dxforge table.steady th:nth-child(3) { width: 4.5em; }
 .dxforge p { margin: .25em 0; white-space: pre-wrap; } .dxforge .gap { height: .6em; }
 .dxforge td > span.dim { white-space: nowrap; }
 </style>"""
+
+_WIDTH = re.compile(r'<svg [^>]*\bwidth="([0-9.]+)"')
+_READABLE = 0.6
+"""Of its own size, at which the words of a picture can just be read."""
 
 
 def html(blocks: Iterable[Block]) -> str:
@@ -123,7 +134,12 @@ def _margin(indent: int) -> str:
 
 def _picture(picture: Picture) -> str:
     svg = clean_svg(picture.svg)
-    return f'<div class="picture">{svg}</div>' if svg else ""
+    if not svg:
+        return ""
+    # Shrunk to fit, as long as it can be read; from there on, it is scrolled.
+    found = _WIDTH.match(svg)
+    least = f' style="min-width: {float(found[1]) * _READABLE:.0f}px"' if found else ""
+    return f'<div class="picture"><div{least}>{svg}</div></div>'
 
 
 def _line(line: Line) -> str:

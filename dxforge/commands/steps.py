@@ -132,14 +132,17 @@ class Steps:
     # -- as a panel
 
     def panel(self, now_s: float, *, stopped: bool = False) -> list[Block]:
-        """Headline, bar, graph and table. ``stopped``: that is how it ended before its end."""
-        blocks: list[Block] = [Text(self._headline(now_s, stopped=stopped)), self._bar()]
-        if DRAWN_AT_LEAST <= len(self._steps) <= DRAWN_AT_MOST:
-            blocks.append(Picture(self._drawn(now_s, stopped=stopped)))
+        """Headline, bar, table and graph. ``stopped``: that is how it ended before its end."""
         rows = [self._row(index, now_s, stopped=stopped) for index in self._listed()]
-        blocks.append(Table(tuple(rows), ("Step", "State", "Time", "Now"), steady=True))
+        blocks: list[Block] = [
+            Text(self._headline(now_s, stopped=stopped)),
+            self._bar(),
+            Table(tuple(rows), ("Step", "State", "Time", "Now"), steady=True),
+        ]
         if left := len(self._steps) - len(rows):
             blocks.append(Text(line(Span(f"… and {left} more", "dim"))))
+        if DRAWN_AT_LEAST <= len(self._steps) <= DRAWN_AT_MOST:
+            blocks.append(Picture(self._drawn(now_s, stopped=stopped)))
         return blocks
 
     def _headline(self, now_s: float, *, stopped: bool) -> Line:

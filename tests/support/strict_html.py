@@ -31,7 +31,7 @@ class Strict(HTMLParser):
         for name, value in attrs:
             assert name in {"class", "open", "style", "role"} or name.startswith("aria-"), name
             if name == "style":
-                assert re.fullmatch(r"margin-left: [0-9.]+em|width: [0-9]+%", value or "")
+                assert re.fullmatch(r"margin-left: [0-9.]+em|width: [0-9]+%|min-width: [0-9]+px", value or "")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag

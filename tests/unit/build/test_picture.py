@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dxforge.build.model import BuildPlan, BuildReport, Step, StepPlan, StepResult, StepState
-from dxforge.build.picture import graph_svg, mermaid, timeline_svg
+from dxforge.build.picture import LiveGraph, Now, graph_svg, mermaid, timeline_svg
 from dxforge.build.svg import duration, short, span
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -171,3 +171,17 @@ def test_shortening(text: str, columns: int) -> None:
     shortened = short(text, columns)
     assert span(shortened) <= columns
     assert shortened == text or "…" in shortened
+
+
+def test_a_live_graph_is_where_the_final_one_will_be() -> None:
+    live = LiveGraph([result.step for result in REPORT.steps], REPORT.needs)
+    places = re.compile(r'<rect class="dxb-[cg]"[^>]*>')
+    begun = live.svg({0: Now(state="running", line="running · 3 s", why="why 0")})
+    assert places.findall(begun) == places.findall(graph_svg(REPORT))
+    assert "running · 3 s" in _texts(begun)
+    assert _texts(begun).count("waiting") == 4
+    assert any("1 running, 4 waiting" in text for text in _texts(begun))
+    ended = live.svg({result.step.index: Now.of(result) for result in REPORT.steps})
+    assert set(_texts(graph_svg(REPORT))) - set(_texts(ended)) == {
+        text for text in _texts(graph_svg(REPORT)) if text.startswith("Build failed")
+    }

@@ -92,7 +92,7 @@ def test_the_panel_keeps_tools_tasks_and_steps_in_their_places() -> None:
     assert board.stopped_in_the_middle
     tools, *rest = board.panel()
     assert plain([tools]) == "● Healthy  web"
-    assert [type(block) for block in rest] == [Text, Bar, Picture, Table]
+    assert [type(block) for block in rest] == [Text, Bar, Table, Picture]
     stopped = board.panel(stopped=True)
     assert plain(stopped).startswith("Stopped after 0 s")
     assert "Healthy" not in plain(stopped)

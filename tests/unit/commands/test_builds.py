@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -246,3 +247,29 @@ def test_hostile_texts_are_text_everywhere() -> None:
 def test_the_repr_is_one_stable_line() -> None:
     assert repr(BuildResult(report=BAD)) == "<dxforge build: 1 built, 1 failed, 1 skipped; 0 pending>"
     assert repr(BuildResult(report=BLOCKED)) == "<dxforge build: no steps; 1 pending>"
+
+
+def test_of_long_output_the_end_is_kept_and_how_much_there_was() -> None:
+    long = dataclasses.replace(CSS, stdout="".join(f"line {number}\n" for number in range(1000)))
+    words = read(BuildResult(report=dataclasses.replace(GOOD, steps=(long,)), detailed=True)._repr_html_())
+    assert "the last 200 of 1000 lines" in words
+    assert "line 999" in words
+    assert "line 800" in words
+    assert "line 799" not in words
+    endless = dataclasses.replace(CSS, stdout=f"{'x' * 1_000_000}the end")
+    words = read(BuildResult(report=dataclasses.replace(GOOD, steps=(endless,)), detailed=True)._repr_html_())
+    assert "xxthe end" in words
+    assert len(words) < 25_000
+
+
+def test_the_outputs_of_many_steps_are_folded_into_one_and_bounded() -> None:
+    steps = tuple(
+        dataclasses.replace(CSS, step=step(index, f"tool{index}"), stdout="x" * 99 + "\n" * 1 + "y" * 30_000 + "\n")
+        for index in range(40)
+    )
+    text = BuildResult(report=dataclasses.replace(GOOD, steps=steps), detailed=True)._repr_html_()
+    words = read(text)
+    assert "Output of 40 steps" in words
+    assert words.count("Output of tool") == 40
+    assert "2 lines, not kept here" in words
+    assert words.count("y") < 110_000

@@ -4,7 +4,7 @@ import re
 
 from dxforge.commands.html import html
 from dxforge.commands.reports import DiffResult, OperationResult, ReviewResult
-from dxforge.commands.view import Commands, Diff, Output, Picture, Section, Span, Table, Text, line
+from dxforge.commands.view import Bar, Commands, Diff, Output, Picture, Section, Span, Table, Text, line
 from dxforge.traffic.model import Change, FileDiff, InstallReport
 from tests.support.strict_html import read
 
@@ -76,3 +76,19 @@ def test_the_review_folds_each_file_with_both_sides_apart(yellow: Change, red: C
 def test_nothing_is_fetched_or_run(report: InstallReport) -> None:
     text = OperationResult(command="install", report=report)._repr_html_()
     assert not re.search(r"<script|src=|href=|url\(|@import|\son\w+=", text)
+
+
+def test_a_bar_says_how_far_it_is_to_those_who_cannot_see_it() -> None:
+    text = html(
+        [Bar(line("a<b"), 1, 3, line("1 of 3")), Bar(line("b"), 7, None, line("7 B")), Bar(line("c"), 0, 0, ())]
+    )
+    assert read(text).strip().split("\n") == ["a<b1 of 3", "b7 B", "c"]
+    assert 'role="progressbar" aria-label="a&lt;b" aria-valuemin="0" aria-valuemax="100" aria-valuenow="33"' in text
+    assert "width: 33%" in text
+    assert 'aria-label="b"><span class="some">' in text
+
+
+def test_a_picture_is_shrunk_as_long_as_it_can_be_read() -> None:
+    text = html([Picture('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 10" width="1000" height="10"/>')])
+    assert '<div style="min-width: 600px"><svg' in text
+    read(text)
