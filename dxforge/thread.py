@@ -109,6 +109,20 @@ class ForgeThread:
             raise
         return self._wait(work, meanwhile)
 
+    def post(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called on the forge's loop, soon. Any thread; never waits.
+
+        Raises:
+            UsageError: not started, or closed.
+        """
+        loop = self._loop
+        try:
+            if loop is None or self._forge is None:
+                raise RuntimeError
+            loop.call_soon_threadsafe(call)
+        except RuntimeError as error:  # closed in this very moment
+            raise UsageError("this ForgeThread is not running", hint="Call start() first") from error
+
     def run_pipeline(self, command: str) -> Report:
         """:meth:`DxForge.run_pipeline`, waited for."""
         return self.run(self.forge.run_pipeline(command))

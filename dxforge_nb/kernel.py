@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -40,6 +41,7 @@ class KernelForges(Forges):
         """The running forge of the project in ``root``."""
         from dxforge.thread import ForgeThread
 
+        root = Path(os.path.abspath(root))
         with self._lock:
             if self._pid != os.getpid():
                 # The first, or a fork of the kernel: threads do not survive that, and the tools are the parent's.
@@ -50,7 +52,7 @@ class KernelForges(Forges):
 
     def look(self, root: Path) -> DxForge:
         """The running forge where there is one."""
-        thread = self._threads.get(root) if self._pid == os.getpid() else None
+        thread = self._threads.get(Path(os.path.abspath(root))) if self._pid == os.getpid() else None
         return thread.forge if thread is not None and thread.running else super().look(root)
 
     def run(
@@ -66,7 +68,10 @@ class KernelForges(Forges):
         return waited(thread, work(thread.forge), live)
 
     def close(self) -> None:
-        """Close all of them; tools that nobody else uses end, unless they are to be kept."""
+        """Close all of them, and their panels; tools that nobody else uses end, unless they are to be kept."""
+        # Panels are closed while there is a loop to do it on.
+        if panels := sys.modules.get("dxforge_nb.panels.registry"):
+            panels.PANELS.close()
         with self._lock:
             atexit.unregister(self.close)
             threads, self._threads = list(self._threads.values()), {}

@@ -6,6 +6,8 @@ Nothing of dxforge's machinery is imported before the first command, so loading 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
 import shlex
 import sys
@@ -122,6 +124,8 @@ class DxMagics(Magics):
         if call.options.store is not None and not call.options.store.isidentifier():
             raise UsageError("this is no name for a variable", where=f"-o {call.options.store}")
         result = self._execute(call, quiet=quiet)
+        if result.panel:
+            result = dataclasses.replace(result, live=functools.partial(_live, result.panel, _root(call)))
         value = result.to_json() if call.options.as_json else result
         if call.options.store is not None:
             self._namespace()[call.options.store] = value
@@ -161,6 +165,21 @@ class DxMagics(Magics):
         from IPython.display import display
 
         display(value)  # type: ignore[no-untyped-call]
+
+
+def _root(call: Call) -> Path:
+    """The folder of the project that a command was about."""
+    from dxforge.config.load import find_root
+
+    if call.options.directory is None:
+        return find_root(current_folder())
+    return Path(os.path.abspath(current_folder() / call.options.directory))
+
+
+def _live(kind: str, root: Path) -> dict[str, Any]:
+    from dxforge_nb.panels.registry import PANELS
+
+    return PANELS.view(kind, root)
 
 
 def current_folder() -> Path:

@@ -19,7 +19,7 @@ from dxforge.errors import ProjectError, UsageError
 
 if TYPE_CHECKING:
     from dxforge.commands.reports import OperationResult
-    from dxforge.config.model import PackageSpec
+    from dxforge.config.model import Config, PackageSpec
     from dxforge.forge import DxForge
     from dxforge.traffic.manager import TrafficManager
     from dxforge.traffic.model import FileDiff, InstallReport
@@ -117,7 +117,7 @@ class PackageActions(Desk):
         if paths and pending:
             pending = pending_at(paths, pending, root=manager.root, cwd=self.session.cwd)
         diffs: dict[str, FileDiff] = {}
-        if self.session.detailed or self.call.options.verbose:
+        if self.call.options.verbose:  # not just so: what a notebook shows is saved with it
             diffs = {change.path: manager.diff(change.path) for change in pending[:_SHOWN_DIFFS]}
         return ReviewResult(pending=tuple(pending), diffs=diffs)
 
@@ -159,12 +159,9 @@ class PackageActions(Desk):
 
         forge = self._look()
         config = load_config(forge.root)
-        packages = [package.to_json() for package in forge.traffic_manager.packages()]
-        installed = {package["name"] for package in packages}
-        packages += [_not_installed(spec) for spec in config.packages if spec.name not in installed]
         return StatusResult(
             project=config.name,
-            packages=tuple(packages),
+            packages=tuple(packages_of(config, forge.traffic_manager)),
             pending=tuple(forge.traffic_manager.pending()),
             tools=tuple(forge.orchestrator.infos()),
             tasks=tuple(forge.background_worker.tasks(recent=_RECENT_TASKS)),
@@ -231,6 +228,13 @@ def execute(call: Call, session: Session) -> Result:
     action: Callable[..., Result] = getattr(_Command(call=call, session=session), call.action)
     result = action(**call.arguments)
     return dataclasses.replace(result, program=session.program, verbose=call.options.verbose)
+
+
+def packages_of(config: Config, manager: TrafficManager) -> list[dict[str, Any]]:
+    """The packages of ``status --json``: what is installed, then what is declared only (version None)."""
+    packages = [package.to_json() for package in manager.packages()]
+    installed = {package["name"] for package in packages}
+    return packages + [_not_installed(spec) for spec in config.packages if spec.name not in installed]
 
 
 def _project_name(root: Path) -> str:

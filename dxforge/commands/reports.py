@@ -72,6 +72,11 @@ class OperationResult(Result):
         )
 
     @property
+    def panel(self) -> str:
+        asks = self.report.pending and not self.report.dry_run and not self._decides
+        return "review" if asks else ""
+
+    @property
     def _decides(self) -> bool:
         return self.command in {*_DECIDED, "undo"}
 
@@ -161,6 +166,10 @@ class ReviewResult(Result):
     def exit_code(self) -> int:
         return UNDECIDED if self.pending else DONE
 
+    @property
+    def panel(self) -> str:
+        return "review"
+
     def to_json(self) -> dict[str, Any]:
         return {"pending": [review_item(change) for change in self.pending]}
 
@@ -227,6 +236,10 @@ class StatusResult(Result):
     pending: tuple[Change, ...]
     tools: tuple[ToolInfo, ...] = ()
     tasks: tuple[TaskInfo, ...] = ()
+
+    @property
+    def panel(self) -> str:
+        return "status"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dxforge.commands.view import Block, Span, Table, Text, line
@@ -19,12 +19,14 @@ class Result:
     """Base of all results.
 
     ``program`` is what the user types before a command ("dxforge" or "%dx"). ``notices`` are lines that came up on
-    the way, where the face cannot show them at once.
+    the way, where the face cannot show them at once. ``live`` gives what a notebook shows beside text and HTML, a
+    panel, or raises why it cannot.
     """
 
     program: str = "dxforge"
     verbose: bool = False
     notices: tuple[str, ...] = ()
+    live: Callable[[], Mapping[str, Any]] | None = field(default=None, compare=False)
 
     @property
     def exit_code(self) -> int:
@@ -35,6 +37,11 @@ class Result:
     def ok(self) -> bool:
         """As in JSON; where that says nothing, whether the exit status is 0."""
         return bool(self.to_json().get("ok", self.exit_code == DONE))
+
+    @property
+    def panel(self) -> str:
+        """The kind of panel that shows this live, "status" or "review"; empty where none does."""
+        return ""
 
     @property
     def shown_live(self) -> bool:
@@ -82,8 +89,17 @@ class Result:
 
         return html([*self.folding_view(), *self.notice_blocks()])
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/plain": self.text(), "text/html": self._repr_html_()}
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        shown, panel = self, {}
+        if self.live is not None:
+            from dxforge.errors import DxForgeError
+
+            try:
+                panel = dict(self.live())
+            except DxForgeError as error:
+                note = f"no live panel: {error}".removesuffix(".")
+                shown = replace(self, notices=(*self.notices, note))
+        return {"text/plain": shown.text(), "text/html": shown._repr_html_(), **panel}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -1,1 +1,4 @@
-"""The panels: what ``%dx status`` and ``%dx review`` show where the page can show widgets."""
+"""The panels: what ``%dx status`` and ``%dx review`` show where a page can show widgets.
+
+Nothing of widgets is imported before the first panel is shown.
+"""

@@ -32,10 +32,14 @@ class Topic(Protocol):
 
     Attributes:
         name: of its pushes.
+        reads: what changes nothing, and may be asked for and done again: such answers are large, and not kept.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def reads(self) -> frozenset[str]: ...
 
     async def handle(self, op: str, args: Mapping[str, Any]) -> Message:
         """Do what a page asks; "hello" asks for the full state. Called for one request at a time.
@@ -107,7 +111,7 @@ class Channel:
         with self._lock:
             client = self._clients.get(request.client)
             if client is None:
-                if request.op != "hello":
+                if request.op not in _FIRST:
                     return Received(replies=(got, _refusal(request, "UnknownClientError", _UNKNOWN)))
                 client = self._admit(request)
             self._clients.move_to_end(request.client)
@@ -120,13 +124,23 @@ class Channel:
             client.under_way.add(request.number)
         return Received(replies=(got,), request=request)
 
-    def answer(self, request: Request, body: Mapping[str, Any]) -> Message:
-        """The message that tells what came of a request; kept for those who ask again."""
-        return self._keep(request, {**body, **_to(request), "ok": True})
+    def answer(self, request: Request, body: Mapping[str, Any], *, keep: bool = True) -> Message:
+        """The message that tells what came of a request.
+
+        Args:
+            request: what was asked.
+            body: the answer.
+            keep: for those who ask again; otherwise it is done again for them.
+        """
+        return self._ended(request, {**body, **_to(request), "ok": True}, keep=keep)
 
     def failure(self, request: Request, error: DxForgeError) -> Message:
-        """The message that tells why a request was not done; kept likewise."""
-        return self._keep(request, failed(request, error))
+        """The message that tells why a request was not done; kept for those who ask again."""
+        fields = {"kind": error.kind, "what": error.what, "where": error.where, "hint": error.hint}
+        message = {**_to(request), "ok": False, "error": fields}
+        if stale := getattr(error, "stale", ()):
+            message["stale"] = [dict(item) for item in stale]
+        return self._ended(request, message, keep=True)
 
     def push(self, topic: str, body: Mapping[str, Any]) -> Message:
         """The next message to all pages."""
@@ -149,12 +163,13 @@ class Channel:
         client = self._clients[request.client] = _Client(forgotten=request.number - 1)
         return client
 
-    def _keep(self, request: Request, message: Message) -> Message:
+    def _ended(self, request: Request, message: Message, *, keep: bool) -> Message:
         with self._lock:
             client = self._clients.get(request.client)
             if client is not None:
                 client.under_way.discard(request.number)
-                client.answers[request.number] = message
+                if keep:
+                    client.answers[request.number] = message
                 while len(client.answers) > ANSWERS_KEPT:
                     number, _ = client.answers.popitem(last=False)
                     client.forgotten = max(client.forgotten, number)
@@ -210,15 +225,6 @@ class IdleClock:
                 self._busy_since_s = None
 
 
-def failed(request: Request, error: DxForgeError) -> Message:
-    """The message that tells of ``error``."""
-    fields = {"kind": error.kind, "what": error.what, "where": error.where, "hint": error.hint}
-    message = {**_to(request), "ok": False, "error": fields}
-    if stale := getattr(error, "stale", ()):
-        message["stale"] = [dict(item) for item in stale]
-    return message
-
-
 def _read(content: object) -> Request | None:
     if not isinstance(content, dict) or content.get("dx") != VERSION:
         return None
@@ -242,6 +248,7 @@ def _refusal(request: Request, kind: str, what: str) -> Message:
     return {**_to(request), "ok": False, "error": error}
 
 
+_FIRST = frozenset({"hello", "watch"})
 _ENVELOPE = frozenset({"dx", "client", "n", "op"})
 _UNKNOWN = "this page is not known here (any more), so nothing was done"
 _FORGOTTEN = "that was asked so long ago that nobody knows whether it was done; it is not done again"

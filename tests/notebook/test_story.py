@@ -69,9 +69,15 @@ def test_a_life(dx: Kernel, project: Path) -> None:
     )
 
     review = dx.run("%dx review").html
-    for text in ("<details>", "my edits", "theirs", "proposal", "LINE_20 = &#x27;mine&#x27;", "VALUE = 2  # &lt;b&gt;"):
+    for text in ("Yellow", "Red", NUMBER, CLASH, "2 hunks", f"%dx accept {NUMBER}"):
         assert text in review
     assert f"%dx accept {NUMBER} --hunk 2" not in review
+    # What is shown is saved with the notebook: diffs are there where they are asked for.
+    whole = dx.run("%dx review -v").html
+    for text in ("<details>", "my edits", "theirs", "proposal", "LINE_20 = &#x27;mine&#x27;", "VALUE = 2  # &lt;b&gt;"):
+        assert text in whole
+    assert "LINE_20" not in review
+    assert "VALUE" not in review
     cell = dx.run(f"%dx accept {NUMBER} --hunk 1")
     assert "in part, 1 hunk left" in cell.text
     assert "LINE_5 = 'theirs'" in (project / NUMBER).read_text()
@@ -174,7 +180,7 @@ def test_papermill_runs_through_and_stops_at_an_error(home: Path, project: Path)
     assert done.returncode == 0, done.stderr
     executed = nbformat.read(project / "out.ipynb", as_version=4)
     assert "2 changes await your decision" in executed.cells[4].outputs[0]["data"]["text/plain"]
-    assert "<details>" in executed.cells[5].outputs[0]["data"]["text/html"]
+    assert NUMBER in executed.cells[5].outputs[0]["data"]["text/html"]
     bad = papermill(
         notebook(project / "bad.ipynb", "%load_ext dxforge_nb", "%dx install --strict", "open('reached', 'w')")
     )

@@ -1,0 +1,193 @@
+"""The live panels of this kernel: one per kind and project, made when first shown, closed with the project's forge."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dxforge.errors import DxForgeError, UsageError
+from dxforge.events import Event
+from dxforge_nb.panels.channel import IdleClock, Message, Topic
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from dxforge.forge import DxForge
+    from dxforge.thread import ForgeThread
+    from dxforge_nb.panels.service import Service
+    from dxforge_nb.panels.widget import Panel
+
+PROGRAM = "%dx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRan(Event):
+    """A cell has run to its end; it may have changed any file."""
+
+
+class NoPanelError(DxForgeError):
+    """Why there is no live panel; text and HTML serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    panel: Panel
+    service: Service
+    thread: ForgeThread
+
+
+class Panels:
+    """All of them. A forked child begins with none: it has no page."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shown: dict[tuple[str, Path], _Shown] = {}
+        self._pid = 0
+        self._id = ""
+        self._clock = IdleClock(time.monotonic)
+        self._shell: InteractiveShell | None = None
+
+    def view(self, kind: str, root: Path) -> dict[str, Any]:
+        """What makes a page show the panel, to be put beside text and HTML; {} in a terminal, which has no page.
+
+        Args:
+            kind: "status" or "review".
+            root: the project's folder.
+
+        Raises:
+            DxForgeError: there can be none here.
+        """
+        shell = _shell_with_page()
+        if shell is None:
+            return {}
+        _check_wanted()
+        with self._lock:
+            self._begin(shell)
+            shown = self._shown.get((kind, root))
+            if shown is None or not shown.panel.alive:
+                try:
+                    shown = self._shown[kind, root] = self._make(kind, root)
+                except DxForgeError:
+                    raise
+                except Exception as error:
+                    # Of the host's widgets there are many versions, and text and HTML can always be shown.
+                    what = f"the panel cannot be made: {type(error).__name__}: {error}"
+                    raise NoPanelError(what, where=f"%dx {kind}") from error
+            return shown.panel.view()
+
+    def close(self) -> None:
+        """Close all of them: their pages say so, and nothing of them runs any more."""
+        with self._lock:
+            shown, self._shown = list(self._shown.values()), {}
+            own, self._pid = self._pid == os.getpid(), 0
+            shell, self._shell = self._shell, None
+        if not own:
+            return
+        if shell is not None:
+            for name, hook in (("pre_execute", self._clock.stop), ("post_execute", self._cell_ran)):
+                with contextlib.suppress(ValueError):
+                    shell.events.unregister(name, hook)
+        for each in shown:
+            with contextlib.suppress(DxForgeError):
+                each.thread.run(each.service.close())
+
+    def _begin(self, shell: InteractiveShell) -> None:
+        if self._pid == os.getpid():
+            return
+        self._shown, self._pid, self._id = {}, os.getpid(), uuid.uuid4().hex
+        self._clock = IdleClock(time.monotonic)
+        self._clock.stop()  # this is a cell
+        self._shell = shell
+        shell.events.register("pre_execute", self._clock.stop)
+        shell.events.register("post_execute", self._cell_ran)
+
+    def _cell_ran(self) -> None:
+        from dxforge_nb.kernel import FORGES
+
+        self._clock.go_on()
+        FORGES.events.emit(CellRan())
+
+    def _make(self, kind: str, root: Path) -> _Shown:
+        from dxforge.config.load import load_config
+        from dxforge_nb.kernel import FORGES
+        from dxforge_nb.panels import assets
+        from dxforge_nb.panels.service import Service
+
+        script, style = assets.core()
+        try:
+            from dxforge_nb.panels.widget import Panel
+        except ImportError as error:
+            raise NoPanelError(
+                "anywidget cannot be imported", where=error.name or "", hint="Install dxforge[notebook]"
+            ) from error
+        thread = FORGES.thread(root)
+        project = load_config(root).name
+        panel = Panel(kind, project, script=script, style=style)
+        service = Service(
+            _topic(kind, thread.forge),
+            send=panel.tell,
+            clock=self._clock,
+            about=functools.partial(_about, self._id, root, project),
+            asset=assets.asset,
+        )
+        panel.listen(_hand_over(thread, service))
+        return _Shown(panel=panel, service=service, thread=thread)
+
+
+def _hand_over(thread: ForgeThread, service: Service) -> Callable[[object], None]:
+    def receive(content: object) -> None:
+        # One step, and nothing before it: an interrupt either prevents it, and the page asks again, or comes too late.
+        try:
+            thread.post(functools.partial(service.receive, content))
+        except UsageError:
+            service.refuse(content)
+
+    return receive
+
+
+def _topic(kind: str, forge: DxForge) -> Topic:
+    if kind == "status":
+        from dxforge_nb.panels.status import StatusTopic
+
+        return StatusTopic(forge)
+    from dxforge_nb.panels.review import ReviewTopic
+
+    return ReviewTopic(forge)
+
+
+def _about(kernel: str, root: Path, project: str) -> Message:
+    from dxforge.config.load import load_config
+    from dxforge_nb.panels.assets import editor_id
+
+    with contextlib.suppress(DxForgeError):  # then it is as it was
+        project = load_config(root).name
+    return {"kernel": kernel, "project": project, "program": PROGRAM, "editor": editor_id()}
+
+
+def _shell_with_page() -> InteractiveShell | None:
+    """The kernel's shell; None in a terminal, and in a process that was forked from a kernel."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    session = getattr(getattr(shell, "kernel", None), "session", None)
+    if session is None or getattr(session, "pid", os.getpid()) != os.getpid():
+        return None
+    return shell
+
+
+def _check_wanted() -> None:
+    from dxforge.config.load import load_environment
+
+    if not load_environment().panels:
+        raise NoPanelError("panels are switched off", where="DXFORGE_PANELS", hint="Unset it to have them")
+
+
+PANELS = Panels()
