@@ -3,8 +3,9 @@
 import { h, type Row as Drawn, keyedRows, setAttribute, setText } from "../dom";
 import { shown } from "../shown";
 import type { Entry, Verb } from "./model";
+import { isEdited, waitingFor } from "./queries";
 import { type Heights, type Row, rowsInSight, rowsOf, scrollToRow, topsOf } from "./rows";
-import { isEdited, type State, waitingFor } from "./state";
+import type { State } from "./state";
 import { hunksWords, LIGHTS } from "./words";
 
 const HEIGHTS: Heights = { package: 28, file: 42 };

@@ -19,12 +19,12 @@ const style = HighlightStyle.define([
 ]);
 
 const theme = EditorView.theme({
-  "&": { height: "100%", backgroundColor: "var(--dx-editor-bg)", color: "var(--dx-editor-fg)", fontSize: "var(--dx-code-size)" },
+  "&": { height: "100%", backgroundColor: "transparent", color: "var(--dx-fg)", fontSize: "var(--dx-code-size)" },
   "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--dx-code-font)", lineHeight: "1.45", overflow: "auto" },
-  ".cm-content": { caretColor: "var(--dx-editor-fg)", paddingBottom: "1em" },
-  ".cm-gutters": { backgroundColor: "var(--dx-editor-bg)", color: "var(--dx-quiet)", border: "none" },
-  ".cm-activeLine": { backgroundColor: "transparent", boxShadow: "inset 2px 0 var(--dx-focus)" },
+  ".cm-scroller": { fontFamily: "var(--dx-code)", lineHeight: "1.45", overflow: "auto" },
+  ".cm-content": { caretColor: "var(--dx-fg)", paddingBottom: "1em" },
+  ".cm-gutters": { backgroundColor: "transparent", color: "var(--dx-dim)", border: "none" },
+  ".cm-activeLine": { backgroundColor: "transparent", boxShadow: "inset 2px 0 var(--dx-accent)" },
   "&.cm-merge-b .cm-changedLine, &.dx-tone-added .cm-line": { backgroundColor: "var(--dx-added-bg)" },
   "&.cm-merge-a .cm-changedLine, .cm-deletedChunk, &.dx-tone-removed .cm-line": { backgroundColor: "var(--dx-removed-bg)" },
   "&.cm-merge-b .cm-changedText": { background: "var(--dx-added-word)", borderRadius: "2px" },
@@ -34,15 +34,15 @@ const theme = EditorView.theme({
   ".cm-insertedLine, .cm-deletedLine, .cm-deletedLine del": { textDecoration: "none" },
   ".cm-deletedChunk": { paddingLeft: "6px" },
   ".cm-collapsedLines": {
-    background: "var(--dx-fold-bg)",
-    color: "var(--dx-quiet)",
-    fontFamily: "var(--dx-ui-font)",
+    background: "var(--dx-raised)",
+    color: "var(--dx-dim)",
+    fontFamily: "var(--dx-font)",
     fontSize: "11px",
     padding: "3px 8px",
   },
   ".cm-collapsedLines:before, .cm-collapsedLines:after": { content: "none" },
-  ".cm-collapsedLines:hover": { color: "var(--dx-editor-fg)" },
-  ".cm-panels": { backgroundColor: "var(--dx-fold-bg)", color: "var(--dx-editor-fg)" },
+  ".cm-collapsedLines:hover": { color: "var(--dx-fg)" },
+  ".cm-panels": { backgroundColor: "var(--dx-raised)", color: "var(--dx-fg)" },
   ".cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground": {
     background: "var(--dx-selection)",
   },

@@ -1,6 +1,7 @@
 // Everything the review panel knows, and how each thing that happens changes it. Pure: state and action to state.
 
-import type { Delta, Entry, Full, Light, Opened, Problem, Stale, Summary, Undo, Verb } from "./model";
+import type { Delta, Entry, Full, Opened, Problem, Stale, Summary, Undo, Verb } from "./model";
+import { entryOf, hunkCount, isEdited, waitingFor } from "./queries";
 import { compareEntries, EVERYTHING, type Filter, filterEntries, successor } from "./rows";
 
 export type Tab = "proposal" | "mine" | "theirs" | "local" | "incoming" | "base";
@@ -41,7 +42,7 @@ export interface Notice {
 
 /** A question that stands in the toolbar until it is answered. */
 export type Question =
-  | { readonly kind: "all"; readonly verb: Verb; readonly files: readonly FileRef[] }
+  | { readonly kind: "many"; readonly verb: Verb; readonly scope: "package" | "all"; readonly files: readonly FileRef[] }
   | { readonly kind: "discard"; readonly path: string };
 
 export interface State {
@@ -60,6 +61,8 @@ export interface State {
   readonly hunk: number;
   readonly tab: Tab;
   readonly layout: Layout;
+  /** Whether long unchanged parts are folded. */
+  readonly folded: boolean;
   readonly editing: boolean;
   readonly drafts: ReadonlyMap<string, Draft>;
   readonly jobs: readonly Job[];
@@ -85,6 +88,7 @@ export const START: State = {
   hunk: 0,
   tab: "proposal",
   layout: "unified",
+  folded: true,
   editing: false,
   drafts: new Map(),
   jobs: [],
@@ -109,6 +113,7 @@ export type Action =
   | { readonly type: "hunk"; readonly index: number }
   | { readonly type: "tab"; readonly tab: Tab }
   | { readonly type: "layout"; readonly layout: Layout }
+  | { readonly type: "folded"; readonly folded: boolean }
   | { readonly type: "edit"; readonly start: string }
   | { readonly type: "typed"; readonly content: string }
   | { readonly type: "keep-draft" }
@@ -147,6 +152,8 @@ export function reduce(state: State, action: Action): State {
       return { ...state, tab: action.tab };
     case "layout":
       return { ...state, layout: action.layout };
+    case "folded":
+      return { ...state, folded: action.folded };
     case "edit":
       return withEdit(state, action.start);
     case "typed":
@@ -163,98 +170,6 @@ export function reduce(state: State, action: Action): State {
       return saying(state, action.text);
   }
 }
-
-// ---- what other parts ask
-
-export function entryOf(state: State, path: string | null): Entry | null {
-  return path === null ? null : (state.files.find((entry) => entry.path === path) ?? null);
-}
-
-/** The file that should be asked for now: the chosen one, unless it is here as it is, or under way. */
-export function toOpen(state: State): FileRef | null {
-  const entry = entryOf(state, state.selected);
-  if (entry === null) return null;
-  const isIt = (file: FileRef | null | undefined) => file?.path === entry.path && file.version === entry.version;
-  if (isIt(state.opened?.entry) || isIt(state.opening) || isIt(state.failed)) return null;
-  return { path: entry.path, version: entry.version };
-}
-
-/** Jobs that can be sent: none before it that is about the same files is unanswered; an undo waits for all. */
-export function toSend(state: State): readonly Job[] {
-  const busy = new Set<string>();
-  const ready: Job[] = [];
-  let barrier = false;
-  for (const job of state.jobs) {
-    const waits = barrier || job.files.some((file) => busy.has(file.path)) || (job.op === "undo" && job !== state.jobs[0]);
-    if (!waits && !job.sent) ready.push(job);
-    for (const file of job.files) busy.add(file.path);
-    if (job.op === "undo") barrier = true;
-  }
-  return ready;
-}
-
-/** What awaits the kernel's answer about a file: for the whole of it (""), and for hunks by their id. */
-export function waitingFor(state: State, path: string): ReadonlyMap<string, Verb | "resolve"> {
-  const waiting = new Map<string, Verb | "resolve">();
-  for (const job of state.jobs) {
-    if (!job.files.some((file) => file.path === path)) continue;
-    for (const key of job.hunks ?? [""]) waiting.set(key, job.verb ?? "resolve");
-  }
-  return waiting;
-}
-
-export function hunkCount(state: State): number {
-  return state.opened?.hunks.length ?? 0;
-}
-
-/** Whether the draft of a file differs from what it started from. */
-export function isEdited(draft: Draft | undefined): boolean {
-  return draft !== undefined && draft.content !== draft.start;
-}
-
-/** What has changed about the file since its draft was begun; "" where nothing has, or there is none. */
-export function changedSince(state: State, path: string): string {
-  const draft = state.drafts.get(path);
-  if (draft === undefined) return "";
-  const entry = entryOf(state, path);
-  if (entry === null) return "it was decided elsewhere, and awaits no decision any more";
-  if (entry.version === draft.from.entry.version) return "";
-  const now = state.opened;
-  return now?.entry.path === path && now.entry.version === entry.version ? differences(draft.from, now) : "it changed";
-}
-
-const SIDES = [
-  ["local", "your file on disk"],
-  ["incoming", "the incoming version"],
-  ["base", "the base"],
-  ["proposal", "the proposal"],
-] as const;
-
-/** In words, what differs between two openings of one file. */
-export function differences(before: Opened, after: Opened): string {
-  const names = SIDES.filter(([side]) => before.sides[side] !== after.sides[side]).map(([, name]) => name);
-  if (names.length === 0) return before.entry.light === after.entry.light ? "some of it was decided" : "its light changed";
-  const last = names.pop() ?? "";
-  return `${names.length > 0 ? `${names.join(", ")} and ${last}` : last} changed`;
-}
-
-/** The progress, as screen readers hear it. */
-export function summaryWords(summary: Summary): string {
-  const { yellow, red, decided } = summary;
-  const left = yellow + red;
-  if (left === 0 && decided === 0) return "Nothing awaits a decision";
-  const total = left + decided;
-  const files = total === 1 ? "1 file" : `${total.toLocaleString("en")} files`;
-  const counts = left === 0 ? "none left" : `${yellow.toLocaleString("en")} yellow, ${red.toLocaleString("en")} red left`;
-  return `${decided.toLocaleString("en")} of ${files} decided, ${counts}`;
-}
-
-export function lightsOf(entries: readonly Entry[]): Record<Light, number> {
-  const red = entries.filter((entry) => entry.light === "red").length;
-  return { yellow: entries.length - red, red };
-}
-
-// ---- what happens
 
 function withFull(state: State, full: Full, project: string): State {
   const files = [...full.files].sort(compareEntries);
@@ -322,7 +237,8 @@ function withAnswer(state: State, id: number, delta: Delta): State {
     const back = delta.changed[0]?.path;
     if (back !== undefined) next = selecting(next, back);
   }
-  return saying(next, outcome(job));
+  const on = next.selected !== state.selected && next.selected !== null ? `; now ${next.selected}` : "";
+  return saying(next, `${outcome(job)}${on}`);
 }
 
 /** Later decisions were made knowing what this one does: they are about the file as this one leaves it. */
@@ -368,10 +284,20 @@ function withRefusal(state: State, id: number, problem: Problem, stale: readonly
   return noting(reopened, { what: `Not done${also}: it changed meanwhile`, hint }, stale.slice(0, STALE_NAMED));
 }
 
+/** A second click on what is under way is not a second decision. */
+function isDouble(state: State, job: NewJob): boolean {
+  if (job.op === "undo") return state.jobs.some((known) => known.op === "undo");
+  const [first] = job.files;
+  if (job.files.length !== 1 || first === undefined) return job.files.length === 0;
+  const waiting = waitingFor(state, first.path);
+  return waiting.has("") || (job.hunks ?? []).some((hunk) => waiting.has(hunk));
+}
+
 /** How many changed files a notice names. */
 const STALE_NAMED = 5;
 
 function withJob(state: State, job: NewJob): State {
+  if (isDouble(state, job)) return state;
   const id = state.serial + 1;
   const whole: Job = { verb: null, hunks: null, content: null, undo: null, ...job, id, sent: false };
   const next = { ...state, serial: id, jobs: [...state.jobs, whole], question: null };

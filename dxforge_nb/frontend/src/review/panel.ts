@@ -1,0 +1,474 @@
+// The review panel: what happens becomes an action, each state is drawn, and what a state asks for is done.
+
+import { loadAsset } from "../assets";
+import type { Channel } from "../channel";
+import { button, h, setAttribute, setShown, setText } from "../dom";
+import type { Frame } from "../frame";
+import { RequestError } from "../requests";
+import { makeDetail } from "./detail";
+import { makeHelp } from "./help";
+import { type Command, commandOf, type Place } from "./keys";
+import { makeList } from "./list";
+import type { Delta, Full, Light, Opened, Problem, Verb } from "./model";
+import { abilities, editStart, entryOf, hunkCount, isEdited, lightsOf, summaryWords, toOpen, toSend } from "./queries";
+import type { EditorModule } from "./spec";
+import { type Action, type FileRef, type Job, reduce, START, type State } from "./state";
+import { makeToolbar } from "./toolbar";
+import { LIGHTS } from "./words";
+
+/** Fills the frame with the review panel, until `signal`. */
+export function mountPanel(frame: Frame, channel: Channel, signal: AbortSignal): void {
+  new Panel(frame, channel, signal);
+}
+
+/** An edit's text is taken from the editor so long after the last key. */
+const TYPED_AFTER_MS = 250;
+
+class Panel {
+  readonly #frame: Frame;
+  readonly #channel: Channel;
+  readonly #signal: AbortSignal;
+  readonly #search = h("input", { type: "search", class: "dx-search", "aria-label": "Filter files", placeholder: "Filter files", spellcheck: "false" });
+  readonly #lights: Readonly<Record<Light, HTMLButtonElement>>;
+  readonly #help = makeHelp();
+  readonly #toolbar = makeToolbar({
+    decideFile: (verb) => this.#decideFile(verb),
+    decidePackage: (verb) => this.#decideMany(verb, "package"),
+    decideAll: (verb) => this.#decideMany(verb, "all"),
+    undo: () => this.#undo(),
+    edit: () => this.#edit(),
+    save: () => this.#save(),
+    cancelEdit: () => this.#cancelEdit(),
+    layout: (layout) => this.#do({ type: "layout", layout }),
+    folded: (folded) => this.#do({ type: "folded", folded }),
+    help: () => this.#help.toggle(),
+  });
+  readonly #list;
+  readonly #detail = makeDetail(this.#toolbar, {
+    decide: (verb, hunk) => this.#decideHunk(verb, hunk),
+    choose: (index) => index !== this.#state.hunk && this.#do({ type: "hunk", index }),
+    typed: () => this.#typedSoon(),
+    tab: (tab) => this.#do({ type: "tab", tab }),
+    answer: (yes) => this.#answer(yes),
+    keepDraft: () => this.#do({ type: "keep-draft" }),
+    dropDraft: () => this.#state.selected !== null && this.#do({ type: "drop-draft", path: this.#state.selected }),
+  });
+  readonly #spoken = h("p", { class: "dx-said", role: "log" });
+  readonly #empty = h("p", { class: "dx-empty" });
+  readonly #clear = button("Clear the filter", {}, () => this.#clearFilter());
+  readonly #main: HTMLElement;
+  #state: State = START;
+  #module: EditorModule | string | null = null;
+  #drawing = false;
+  #again = false;
+  #typing: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the focus was in the panel when something was last drawn or focused. */
+  #hadFocus = false;
+
+  constructor(frame: Frame, channel: Channel, signal: AbortSignal) {
+    this.#frame = frame;
+    this.#channel = channel;
+    this.#signal = signal;
+    this.#list = makeList((path) => this.#select(path), signal);
+    const toggle = (light: Light): HTMLButtonElement =>
+      button(LIGHTS[light].word, { class: "dx-button dx-toggle" }, () => this.#toggleLight(light));
+    this.#lights = { yellow: toggle("yellow"), red: toggle("red") };
+    for (const light of ["yellow", "red"] as const) setAttribute(this.#lights[light], "data-light", light);
+    const lights = h("div", { class: "dx-lights", role: "group", "aria-label": "Lights" }, this.#lights.yellow, this.#lights.red);
+    const side = h("div", { class: "dx-side" }, h("div", { class: "dx-filter" }, this.#search, lights), this.#list.element);
+    this.#main = h("div", { class: "dx-review" }, side, this.#detail.element);
+    frame.body.append(this.#main, h("div", { class: "dx-nothing" }, this.#empty, this.#clear), this.#spoken, this.#help.element);
+    this.#listen();
+    channel.onState<Full>((full) => this.#heard({ type: "full", full, project: full.project }), signal);
+    channel.onPush<Delta>("review", (delta) => this.#heard({ type: "push", delta }), signal);
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.#typing);
+      this.#detail.destroy();
+    });
+    this.#draw();
+  }
+
+  // ---- state
+
+  #do(action: Action): void {
+    if (this.#signal.aborted) return;
+    this.#state = reduce(this.#state, action);
+    this.#draw();
+  }
+
+  /** News from the kernel, which must not find an edit that lags behind what was typed. */
+  #heard(action: Action): void {
+    this.#flush();
+    this.#do(action);
+  }
+
+  /** Drawing may move the focus, and so lead to actions: those are drawn after it, not within it. */
+  #draw(): void {
+    this.#again = true;
+    if (this.#drawing) return;
+    this.#drawing = true;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        this.#drawOnce();
+      }
+    } finally {
+      this.#drawing = false;
+    }
+    this.#send();
+  }
+
+  #drawOnce(): void {
+    const state = this.#state;
+    this.#hadFocus ||= this.#frame.root.contains(document.activeElement);
+    this.#drawFrame(state);
+    const counts = lightsOf(state.files);
+    for (const light of ["yellow", "red"] as const) {
+      setText(this.#lights[light], `${LIGHTS[light].word} ${counts[light].toLocaleString("en")}`);
+      setAttribute(this.#lights[light], "aria-label", LIGHTS[light].word);
+      setAttribute(this.#lights[light], "aria-pressed", state.filter.lights.has(light) ? "true" : "false");
+    }
+    if (this.#search.value !== state.filter.text) this.#search.value = state.filter.text;
+    this.#list.render(state);
+    this.#detail.render(state, this.#module);
+    this.#toolbar.render(state, this.#detail.layout);
+    const none = state.files.length === 0 && state.selected === null;
+    setText(this.#empty, this.#emptyWords(state));
+    setShown(this.#clear, !none && state.shown.length === 0);
+    setAttribute(this.#main, "data-none", none);
+    this.#keepFocus();
+  }
+
+  #emptyWords(state: State): string {
+    if (!state.ready) return "Loading…";
+    if (state.files.length === 0 && state.selected === null) return "Nothing awaits a decision";
+    return state.shown.length === 0 ? "No file matches the filter" : "";
+  }
+
+  #shownNotice = 0;
+  #shownSaid = 0;
+
+  #drawFrame(state: State): void {
+    if (state.ready) this.#frame.summary(summaryWords(state.summary));
+    const serial = state.notice?.serial ?? 0;
+    if (serial !== this.#shownNotice) {
+      this.#shownNotice = serial;
+      this.#frame.notice(state.notice === null ? null : errorOf(state.notice));
+    }
+    if (state.said.serial !== this.#shownSaid) {
+      this.#shownSaid = state.said.serial;
+      setText(this.#spoken, state.said.text);
+    }
+  }
+
+  /** The editor draws only what is in sight, so that what had the focus may be gone. */
+  #keepFocus(): void {
+    if (this.#hadFocus && (document.activeElement === document.body || document.activeElement === null)) {
+      this.#list.focus();
+    }
+    this.#hadFocus = this.#frame.root.contains(document.activeElement);
+  }
+
+  // ---- the kernel
+
+  #send(): void {
+    const file = toOpen(this.#state);
+    if (file !== null) {
+      this.#loadEditor();
+      this.#open(file);
+    }
+    for (const job of toSend(this.#state)) {
+      this.#state = reduce(this.#state, { type: "sent", job: job.id });
+      this.#ask(job);
+    }
+  }
+
+  #open(file: FileRef): void {
+    this.#state = reduce(this.#state, { type: "opening", file });
+    this.#channel.request<Opened>("open", { path: file.path }).then(
+      (opened) => this.#do({ type: "opened", opened }),
+      (error: unknown) => {
+        const { problem, stale } = refusalOf(error);
+        this.#do({ type: "open-failed", file, problem, stale });
+      },
+    );
+  }
+
+  #ask(job: Job): void {
+    this.#channel.request<Delta>(job.op, argumentsOf(job)).then(
+      (delta) => this.#heard({ type: "done", job: job.id, delta }),
+      (error: unknown) => this.#heard({ type: "refused", job: job.id, ...refusalOf(error) }),
+    );
+  }
+
+  #loading = false;
+
+  #loadEditor(): void {
+    if (this.#loading || (this.#module !== null && typeof this.#module !== "string")) return;
+    this.#loading = true;
+    const sha256 = this.#channel.hello?.editor ?? "";
+    loadAsset<EditorModule>(this.#channel, "editor", sha256).then(
+      (module) => {
+        this.#loading = false;
+        this.#module = module;
+        this.#draw();
+      },
+      (error: unknown) => {
+        this.#loading = false;
+        const what = refusalOf(error).problem.what;
+        this.#module = `Differences cannot be shown here (${what}). You can still decide on whole files; the command diff shows them.`;
+        this.#draw();
+      },
+    );
+  }
+
+  // ---- what the user does
+
+  #select(path: string): void {
+    this.#flush();
+    this.#do({ type: "select", path });
+  }
+
+  #step(by: number): void {
+    const { shown, selected } = this.#state;
+    const at = shown.findIndex((entry) => entry.path === selected);
+    const to = at < 0 ? 0 : Math.max(0, Math.min(shown.length - 1, at + by));
+    const path = shown[to]?.path;
+    if (path !== undefined) this.#select(path);
+  }
+
+  #stepHunk(by: number): void {
+    const count = hunkCount(this.#state);
+    if (this.#state.editing || count === 0) return;
+    if (this.#state.tab !== "proposal") this.#do({ type: "tab", tab: "proposal" });
+    const index = Math.max(0, Math.min(count - 1, this.#state.hunk + by));
+    this.#do({ type: "hunk", index });
+    this.#detail.focus(this.#state);
+  }
+
+  #decideHunk(verb: Verb, hunk?: string): void {
+    const { opened, hunk: current } = this.#state;
+    const entry = entryOf(this.#state, this.#state.selected);
+    if (entry === null || opened?.entry.path !== entry.path) return;
+    const id = hunk ?? opened.hunks[current]?.id;
+    if (id === undefined) {
+      const key = verb === "accept" ? "Shift+A accepts" : "Shift+R rejects";
+      this.#do({ type: "say", text: `This file has no hunks: ${key} the whole file` });
+    } else if (this.#state.tab === "proposal" && !this.#state.editing) {
+      const version = opened.entry.version;
+      this.#do({ type: "job", job: { op: "decide", verb, files: [{ path: entry.path, version }], hunks: [id] } });
+    }
+  }
+
+  #decideFile(verb: Verb): void {
+    const entry = entryOf(this.#state, this.#state.selected);
+    if (entry === null) return;
+    if (!abilities(this.#state).file) {
+      if (this.#state.editing) this.#do({ type: "say", text: "Save or cancel your edit first" });
+      return;
+    }
+    this.#do({ type: "job", job: { op: "decide", verb, files: [refOf(entry)] } });
+  }
+
+  #decideMany(verb: Verb, scope: "package" | "all"): void {
+    this.#flush();
+    const chosen = entryOf(this.#state, this.#state.selected);
+    const entries = this.#state.shown.filter((entry) => scope === "all" || entry.package === chosen?.package);
+    const files = entries.map(refOf);
+    const drafts = files.some((file) => isEdited(this.#state.drafts.get(file.path)));
+    if (scope === "all" || drafts) this.#do({ type: "ask", question: { kind: "many", verb, scope, files } });
+    else this.#do({ type: "job", job: { op: "decide", verb, files } });
+  }
+
+  #answer(yes: boolean): void {
+    const { question } = this.#state;
+    if (question === null) return;
+    if (!yes) {
+      this.#do({ type: "ask", question: null });
+      this.#toolbar.focus(question.kind === "discard" ? "cancel" : question.verb === "accept" ? "acceptAll" : "rejectAll");
+    } else if (question.kind === "discard") {
+      this.#do({ type: "drop-draft", path: question.path });
+      this.#toolbar.focus("edit");
+    } else {
+      this.#do({ type: "job", job: { op: "decide", verb: question.verb, files: question.files } });
+    }
+  }
+
+  #undo(): void {
+    const { undo } = this.#state;
+    if (undo === null || !abilities(this.#state).undo) return;
+    this.#do({ type: "job", job: { op: "undo", files: [], undo: undo.id } });
+  }
+
+  #edit(): void {
+    const { opened } = this.#state;
+    const start = opened === null ? null : editStart(opened);
+    if (start === null || !abilities(this.#state).edit) return;
+    this.#do({ type: "edit", start });
+    this.#detail.focus(this.#state);
+  }
+
+  #save(): void {
+    this.#flush();
+    const { selected, drafts } = this.#state;
+    const draft = selected === null ? undefined : drafts.get(selected);
+    if (selected === null || draft === undefined || !abilities(this.#state).save) return;
+    const files = [{ path: selected, version: draft.from.entry.version }];
+    this.#do({ type: "job", job: { op: "resolve", files, content: draft.content } });
+  }
+
+  #cancelEdit(): void {
+    this.#flush();
+    const path = this.#state.selected;
+    if (path === null) return;
+    if (isEdited(this.#state.drafts.get(path))) {
+      this.#do({ type: "ask", question: { kind: "discard", path } });
+    } else {
+      this.#do({ type: "drop-draft", path });
+      this.#toolbar.focus("edit");
+    }
+  }
+
+  #typedSoon(): void {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#flush(), TYPED_AFTER_MS);
+  }
+
+  /** Takes what was typed from the editor. */
+  #flush(): void {
+    clearTimeout(this.#typing);
+    const { editing, tab } = this.#state;
+    const content = editing && tab === "proposal" ? this.#detail.editor?.content() : undefined;
+    const known = this.#state.drafts.get(this.#state.selected ?? "")?.content;
+    if (content !== undefined && content !== known) this.#do({ type: "typed", content });
+  }
+
+  #toggleLight(light: Light): void {
+    const lights = new Set(this.#state.filter.lights);
+    if (!lights.delete(light)) lights.add(light);
+    this.#filter({ ...this.#state.filter, lights });
+  }
+
+  #clearFilter(): void {
+    this.#filter({ text: "", lights: new Set() });
+    this.#search.focus();
+  }
+
+  #filter(filter: State["filter"]): void {
+    this.#flush();
+    this.#do({ type: "filter", filter });
+    const { shown, selected } = this.#state;
+    const first = shown[0];
+    if (first !== undefined && !shown.some((entry) => entry.path === selected)) this.#select(first.path);
+  }
+
+  // ---- events
+
+  #listen(): void {
+    const { root } = this.#frame;
+    this.#search.addEventListener("input", () => this.#filter({ ...this.#state.filter, text: this.#search.value }));
+    this.#search.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === "ArrowDown") {
+        event.preventDefault();
+        this.#list.focus();
+      }
+    });
+    this.#list.element.addEventListener("keydown", (event) => {
+      const { length } = this.#state.shown;
+      const by = { Home: -length, End: length, PageDown: 10, PageUp: -10 }[event.key];
+      if (by !== undefined) this.#step(by);
+      else if (event.key === "Enter") this.#detail.focus(this.#state);
+      else return;
+      event.preventDefault();
+    });
+    root.addEventListener("keydown", (event) => this.#pressed(event));
+    // Keys are this panel's own: the notebook's shortcuts listen further out.
+    for (const name of ["keydown", "keyup", "keypress"]) root.addEventListener(name, (event) => event.stopPropagation());
+    root.addEventListener("focusin", () => (this.#hadFocus = true));
+    root.addEventListener("focusout", (event) => {
+      if (event.relatedTarget instanceof Node && !root.contains(event.relatedTarget)) this.#hadFocus = false;
+    });
+    this.#detail.element.addEventListener("scroll", () => this.#keepFocus(), { capture: true, passive: true });
+  }
+
+  #pressed(event: KeyboardEvent): void {
+    const isSave = (event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "s";
+    if (isSave && this.#state.editing) {
+      event.preventDefault();
+      this.#save();
+    }
+    if (event.defaultPrevented) return;
+    if (this.#help.isOpen && event.key !== "Escape" && event.key !== "?") return;
+    const command = commandOf(event, placeOf(event.target));
+    if (command === null) return;
+    event.preventDefault();
+    this.#run(command, event.target);
+  }
+
+  #run(command: Command, target: EventTarget | null): void {
+    switch (command) {
+      case "next-file":
+        return this.#step(1);
+      case "previous-file":
+        return this.#step(-1);
+      case "next-hunk":
+        return this.#stepHunk(1);
+      case "previous-hunk":
+        return this.#stepHunk(-1);
+      case "accept-hunk":
+        return this.#decideHunk("accept");
+      case "reject-hunk":
+        return this.#decideHunk("reject");
+      case "accept-file":
+        return this.#decideFile("accept");
+      case "reject-file":
+        return this.#decideFile("reject");
+      case "undo":
+        return this.#undo();
+      case "edit":
+        return this.#edit();
+      case "search":
+        return this.#search.focus();
+      case "help":
+        return this.#help.toggle();
+      case "escape":
+        return this.#escape(target);
+    }
+  }
+
+  #escape(target: EventTarget | null): void {
+    if (this.#help.isOpen) this.#help.toggle();
+    else if (this.#state.question !== null) this.#answer(false);
+    else if (this.#state.editing && placeOf(target) === "text" && target !== this.#search) this.#toolbar.focus("save");
+    else this.#list.focus();
+  }
+}
+
+function placeOf(target: EventTarget | null): Place {
+  if (!(target instanceof Element)) return "elsewhere";
+  if (target.closest("input, textarea, select, [contenteditable=true]") !== null) return "text";
+  return target.closest(".dx-tabpanel, [role=tablist], .dx-help") !== null ? "arrows" : "elsewhere";
+}
+
+function refOf(entry: { path: string; version: string }): FileRef {
+  return { path: entry.path, version: entry.version };
+}
+
+function argumentsOf(job: Job): object {
+  const [file] = job.files;
+  if (job.op === "undo") return { operation: job.undo };
+  if (job.op === "resolve") return { ...file, content: job.content };
+  return { what: job.verb, files: job.files, ...(job.hunks === null ? {} : { hunks: job.hunks }) };
+}
+
+function refusalOf(error: unknown): { problem: Problem; stale: readonly { path: string; what: string }[] } {
+  if (error instanceof RequestError) {
+    const { kind, what, where, hint, stale } = error;
+    return { problem: { kind, what, where, hint }, stale };
+  }
+  return { problem: { what: error instanceof Error ? error.message : String(error) }, stale: [] };
+}
+
+function errorOf(notice: NonNullable<State["notice"]>): RequestError {
+  return new RequestError({ kind: "", where: "", hint: "", ...notice.problem }, [...notice.stale]);
+}
