@@ -25,7 +25,7 @@ export function makeFrame(element: HTMLElement, kind: Kind, channel: Channel, si
   state.append(shape, words);
   const project = h("span", { class: "dx-project" });
   const spoken = h("p", { "aria-live": "polite", class: "dx-summary" });
-  const tools = h("div", { class: "dx-tools" });
+  const tools = h("div", { class: "dx-controls" });
   const body = h("div", { class: "dx-body" });
   const alert = h("div", { role: "alert", class: "dx-alert" });
   const notice = h("div", { class: "dx-notice", hidden: true });
