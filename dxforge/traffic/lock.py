@@ -134,7 +134,7 @@ def encode_package(package: LockedPackage) -> dict[str, Any]:
     if package.leaving:
         data["leaving"] = True
     if package.files is not None:
-        data["files"] = {_escape(path): _encode_entry(entry) for path, entry in sorted(package.files.items())}
+        data["files"] = {escape(path): _encode_entry(entry) for path, entry in sorted(package.files.items())}
     former = {pin.sha256: pin for pin in package.former if any(item.former == pin.sha256 for item in package.pending)}
     if former:
         data["former"] = [_encode_pin(pin) for _, pin in sorted(former.items())]
@@ -162,7 +162,7 @@ def _encode_pin(pin: Pin) -> dict[str, Any]:
 
 
 def encode_pending(item: PendingFile) -> dict[str, Any]:
-    data: dict[str, Any] = {"path": _escape(item.path)}
+    data: dict[str, Any] = {"path": escape(item.path)}
     if item.base is not None:
         data["base"] = _encode_entry(item.base)
     if item.incoming is not None:
@@ -170,15 +170,15 @@ def encode_pending(item: PendingFile) -> dict[str, Any]:
     if item.former:
         data["former"] = item.former
     if item.new_path is not None:
-        data["new_path"] = _escape(item.new_path)
+        data["new_path"] = escape(item.new_path)
     if item.set_aside is not None:
-        data["set_aside"] = _escape(item.set_aside)
+        data["set_aside"] = escape(item.set_aside)
     if item.rejected:
         data["rejected"] = sorted(item.rejected)
     if item.taken:
         data["taken"] = True
     if item.candidates:
-        data["candidates"] = [_escape(path) for path in item.candidates]
+        data["candidates"] = [escape(path) for path in item.candidates]
     return data
 
 
@@ -249,18 +249,19 @@ def _text(value: Any) -> str:
 
 
 def _relative(value: Any) -> str:
-    path = _unescape(_text(value))
+    path = unescape(_text(value))
     if path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError(f"{path!r} leads out of its package")
     return path
 
 
-def _escape(path: str) -> str:
+def escape(path: str) -> str:
     """Undecodable bytes (surrogates) as ``\\udcXX``: TOML has no way to say them, and no name holds a backslash."""
     return re.sub("[\udc80-\udcff]", lambda found: f"\\u{ord(found[0]):04x}", path)
 
 
-def _unescape(path: str) -> str:
+def unescape(path: str) -> str:
+    """What :func:`escape` was given."""
     return re.sub(r"\\u(dc[89a-f][0-9a-f])", lambda found: chr(int(found[1], 16)), path)
 
 

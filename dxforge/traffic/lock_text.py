@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from dxforge.sources.model import Pin
@@ -20,7 +19,17 @@ from dxforge.traffic.lock import (
 )
 
 _TEXTS = 3
+_MAYBE_SHORT = 200
 _Head = tuple[Pin, tuple[Pin, ...], bool, Tree | None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Block:
+    """A pending file as a table; ``short``: tomli-w would write it as one of an array, were all of them short."""
+
+    item: PendingFile
+    text: str
+    short: bool
 
 
 class LockTexts:
@@ -29,7 +38,7 @@ class LockTexts:
     def __init__(self) -> None:
         self._read: tuple[tuple[str, Lock], ...] = ()
         self._heads: dict[str, tuple[_Head, str]] = {}
-        self._items: dict[PendingFile, tuple[str, bool]] = {}
+        self._blocks: dict[str, dict[str, _Block]] = {}
 
     def loads(self, text: str | None, *, where: Path | str = "dx.lock") -> Lock:
         """Read a lock's text; see :func:`dxforge.traffic.lock.loads`."""
@@ -44,10 +53,8 @@ class LockTexts:
         """A lock's text; see :func:`dxforge.traffic.lock.dumps`."""
         if not lock.packages:
             return None
-        used: dict[PendingFile, tuple[str, bool]] = {}
         packages = {name: _ordered(package) for name, package in sorted(lock.packages.items())}
-        parts = [self._package(package, used) for package in packages.values()]
-        self._items = used
+        parts = [self._package(name, package) for name, package in packages.items()]
         text = HEADER + "\n".join([f"version = {VERSION}\n", *parts])
         self._remember(text, Lock(packages))
         return text
@@ -55,33 +62,34 @@ class LockTexts:
     def _remember(self, text: str, lock: Lock) -> None:
         self._read = ((text, lock), *self._read)[:_TEXTS]
 
-    def _package(self, package: LockedPackage, used: dict[PendingFile, tuple[str, bool]]) -> str:
+    def _package(self, name: str, package: LockedPackage) -> str:
         import tomli_w
 
-        blocks = self._blocks(package.pending, used)
-        if blocks is None:
+        before = self._blocks.get(name, {})
+        blocks = {item.path: _block(item, before.get(item.path)) for item in package.pending}
+        self._blocks[name] = blocks
+        if blocks and all(block.short for block in blocks.values()):
             return tomli_w.dumps({"package": [encode_package(package)]})
         head: _Head = (package.pin, package.former, package.leaving, package.files)
-        known = self._heads.get(package.pin.name)
+        known = self._heads.get(name)
         # A path package lists all its files, so this is worth being remembered; the same list is the same object.
         if known is None or known[0][:3] != head[:3] or known[0][3] is not head[3]:
             alone = encode_package(package)
             alone.pop("pending", None)
-            known = self._heads[package.pin.name] = (head, tomli_w.dumps({"package": [alone]}))
-        return "".join([known[1], *blocks])
+            known = self._heads[name] = (head, tomli_w.dumps({"package": [alone]}))
+        return "".join([known[1], *(block.text for block in blocks.values())])
 
-    def _blocks(self, items: Sequence[PendingFile], used: dict[PendingFile, tuple[str, bool]]) -> list[str] | None:
-        """A table for each item; None where tomli-w would write them as one array, since all are short."""
-        import tomli_w
 
-        for item in items:
-            known = self._items.get(item)
-            if known is None:
-                data = encode_pending(item)
-                short = not tomli_w.dumps({"x": [data]}).startswith("[[x]]\n")
-                known = f"\n[[package.pending]]\n{tomli_w.dumps(data)}", short
-            used[item] = known
-        return None if items and all(used[item][1] for item in items) else [used[item][0] for item in items]
+def _block(item: PendingFile, known: _Block | None) -> _Block:
+    import tomli_w
+
+    if known is not None and known.item == item:
+        return known
+    data = encode_pending(item)
+    body = tomli_w.dumps(data)
+    # tomli-w writes tables of up to about 100 characters within brackets; it is asked where it may.
+    short = len(body) < _MAYBE_SHORT and not tomli_w.dumps({"x": [data]}).startswith("[[x]]\n")
+    return _Block(item, f"\n[[package.pending]]\n{body}", short)
 
 
 def _ordered(package: LockedPackage) -> LockedPackage:

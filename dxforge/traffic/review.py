@@ -156,7 +156,7 @@ class Review:
             local = self.workspace.local(look, paths)
             locked = self.workspace.lock.packages[name]
             incoming = None if locked.leaving else self.workspace.lazy(name, locked.pin)
-            readers = self.workspace.readers(look, local, incoming)
+            readers = _reading_once(self.workspace.readers(look, local, incoming))
             known = self._opened[name] = _Opened(paths, look, local, readers)
         return known
 
@@ -282,6 +282,17 @@ class Review:
             theirs=unified_diff(texts.base, texts.incoming, new_path) if matter.item.base is not None else "",
             proposal=unified_diff(matter.old, matter.new, new_path),
         )
+
+
+def _reading_once(readers: Readers) -> Readers:
+    """The same, without reading a file of the user's twice: for the merge, and as what the proposal starts from."""
+    known: dict[str, bytes] = {}
+
+    def read_local(paths: Collection[str]) -> dict[str, bytes]:
+        known.update(readers.local([path for path in paths if path not in known]))
+        return {path: known[path] for path in paths}
+
+    return Readers(base=readers.base, local=read_local, incoming=readers.incoming)
 
 
 def _to_number(matter: Matter) -> Numbered:

@@ -33,15 +33,18 @@ class Reviewing:
         self._decider = decider
         self._undoer = undoer
 
-    def pending(self) -> list[Standing]:
+    def pending(self, paths: Collection[str] | None = None) -> list[Standing]:
         """Everything that awaits a decision, by path; evaluates only what has changed since the last time.
+
+        Args:
+            paths: only these files, from the project's root (None: all).
 
         Raises:
             ChangedMeanwhileError: a file is being written just now.
             DxForgeError: the project cannot be read.
         """
         self._ground.recover()
-        return self._standings.look(self._ground.review(self._ground.workspace()))
+        return self._standings.look(self._ground.review(self._ground.workspace()), paths)
 
     def view(self, path: str) -> FileView:
         """One pending file from every side.

@@ -57,10 +57,10 @@ def _version(matter: Matter) -> str:
 def difference(expected: str, found: str) -> str:
     """What two different versions of one file differ in, for the user."""
     old, new = expected.split("-"), found.split("-")
-    if len(old) != len(new):
+    if len(old) != len(_CHANGED):
         return "it has changed"
-    # A change of the first kind brings one of the last along.
-    return _CHANGED[next(key for key, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])]
+    # The first of these is the reason for what else has changed.
+    return next((_CHANGED[key] for key in (_UPDATE, _DECIDED, _LOCAL) if old[key] != new[key]), _CHANGED[_PROPOSAL])
 
 
 @dataclass(frozen=True, slots=True)
