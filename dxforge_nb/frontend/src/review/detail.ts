@@ -41,10 +41,9 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
     "div",
     { class: "dx-detail" },
     head.element,
-    toolbar.element,
+    h("div", { class: "dx-bar" }, toolbar.element, tabs.element),
     question.element,
     draft.element,
-    tabs.element,
     panel,
   );
   let key = "";
@@ -103,7 +102,14 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
       host.replaceChildren(h("p", { class: "dx-card" }, shown(text)));
       return;
     }
-    editor = module.mountEditor(host, content.spec, events);
+    try {
+      editor = module.mountEditor(host, content.spec, events);
+    } catch (error) {
+      // The decision must not hang on the picture.
+      const what = error instanceof Error ? error.message : String(error);
+      host.replaceChildren(h("p", { class: "dx-card" }, shown(`This cannot be shown (${what}); it can still be decided on.`)));
+      return;
+    }
     setAttribute(labels, "data-layout", content.spec.old === null ? null : editor.layout);
     labels.replaceChildren(...labelsOf(content.spec.oldLabel, content.spec.textLabel, content.spec, editor.layout));
     editor.mark(state.hunk, waitingFor(state, state.selected ?? ""));

@@ -2,7 +2,7 @@
 
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, indentOnInput } from "@codemirror/language";
-import { type Change as ChangedRange, Chunk, diff, type DiffConfig, getChunks, MergeView, unifiedMergeView } from "@codemirror/merge";
+import { Change, Chunk, diff, type DiffConfig, getChunks, MergeView, unifiedMergeView } from "@codemirror/merge";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension, RangeSet, StateField, Text } from "@codemirror/state";
 import {
@@ -18,7 +18,7 @@ import {
 import { changesInHunks, controlPlaces, hunkRanges, isHeavy, type Range } from "./hunks";
 import { HunkBar, type HunkBars, OtherSide } from "./hunkbar";
 import { languageOf } from "./languages";
-import { colours, watchTheme } from "./look";
+import { colours, watchGutter, watchTheme } from "./look";
 import type { Verb } from "./model";
 import type { Editor, Events, Spec } from "./spec";
 import type { Layout } from "./state";
@@ -41,7 +41,9 @@ class Mounted implements Editor {
   readonly #parent: HTMLElement;
   readonly #view: EditorView;
   readonly #scroller: HTMLElement;
-  readonly #end: () => void;
+  readonly #end: { destroy(): void };
+  readonly #views: readonly EditorView[];
+  readonly #watched: readonly (() => void)[];
   readonly #bars: HunkBars;
   readonly #places: readonly Range[];
 
@@ -60,7 +62,7 @@ class Mounted implements Editor {
       this.#view = new EditorView({ doc: docs.text, extensions: [own, toned(spec.tone)], parent });
       this.#scroller = this.#view.scrollDOM;
       this.#places = [];
-      this.#end = () => this.#view.destroy();
+      this.#end = this.#view;
     } else if (this.layout === "unified") {
       const merge = unifiedMergeView({
         original: docs.old,
@@ -73,7 +75,7 @@ class Mounted implements Editor {
       this.#view = new EditorView({ doc: docs.text, extensions, parent });
       this.#scroller = this.#view.scrollDOM;
       this.#places = placesIn(this.#view.state, ranges);
-      this.#end = () => this.#view.destroy();
+      this.#end = this.#view;
     } else {
       const bars = (side: "a" | "b") => (spec.editable ? [] : hunkBars(spec, ranges, this.#bars, side));
       const merge = new MergeView({
@@ -88,16 +90,15 @@ class Mounted implements Editor {
       this.#view = merge.b;
       this.#scroller = merge.dom;
       this.#places = placesIn(merge.b.state, ranges);
-      this.#end = () => merge.destroy();
+      this.#end = merge;
     }
-    const unwatch = watchTheme(parent, (isDark) => {
-      this.#view.dispatch({ effects: dark.reconfigure(EditorView.darkTheme.of(isDark)) });
-    });
-    const end = this.#end;
-    this.#end = () => {
-      unwatch();
-      end();
-    };
+    this.#views = this.#end instanceof MergeView ? [this.#end.a, this.#end.b] : [this.#view];
+    this.#watched = [
+      ...this.#views.map(watchGutter),
+      watchTheme(parent, (isDark) => {
+        for (const view of this.#views) view.dispatch({ effects: dark.reconfigure(EditorView.darkTheme.of(isDark)) });
+      }),
+    ];
   }
 
   content(): string {
@@ -123,7 +124,8 @@ class Mounted implements Editor {
   }
 
   destroy(): void {
-    this.#end();
+    for (const end of this.#watched) end();
+    this.#end.destroy();
     this.#parent.replaceChildren();
   }
 
@@ -160,12 +162,12 @@ function diffConfig(docs: Docs, ranges: readonly Range[]): DiffConfig {
   const limits = { scanLimit: SCAN_LIMIT, timeout: DIFF_TIMEOUT_MS };
   if (ranges.length === 0) return limits;
   const [old, text] = [docs.old.toString(), docs.text.toString()];
-  const override = (a: string, b: string): readonly ChangedRange[] => {
+  const override = (a: string, b: string): readonly Change[] => {
     if (a !== old || b !== text) return diff(a, b, limits);
     const until = Date.now() + DIFF_TIMEOUT_MS;
     const within = (before: string, after: string): readonly Range[] =>
       diff(before, after, { scanLimit: SCAN_LIMIT, timeout: Math.max(1, until - Date.now()) });
-    return changesInHunks(ranges, a, b, within) as readonly ChangedRange[];
+    return changesInHunks(ranges, a, b, within).map((each) => new Change(each.fromA, each.toA, each.fromB, each.toB));
   };
   return { ...limits, override };
 }

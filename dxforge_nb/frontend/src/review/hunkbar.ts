@@ -104,5 +104,6 @@ function linesWords(hunk: Hunk): string {
   const count = (lines: number): string => (lines === 1 ? "1 line" : `${lines.toLocaleString("en")} lines`);
   if (removed === 0) return `adds ${count(added)}`;
   if (added === 0) return `removes ${count(removed)}`;
-  return removed === added ? `changes ${count(removed)}` : `${count(removed)} become ${count(added)}`;
+  if (removed === added) return `changes ${count(removed)}`;
+  return `${count(removed)} ${removed === 1 ? "becomes" : "become"} ${added.toLocaleString("en")}`;
 }

@@ -148,6 +148,7 @@ const WAITING: Record<Verb | "resolve", string> = { accept: "accepting…", reje
 function fileRow(prefix: string): Drawn<Placed> {
   const light = h("span", { class: "dx-light", "aria-hidden": "true" });
   const name = h("span", { class: "dx-name" });
+  const root = h("span", { class: "dx-hidden" });
   const folder = h("span", { class: "dx-folder" });
   const lightWord = h("span", { class: "dx-light-word" });
   const reason = h("span", { class: "dx-reason" });
@@ -157,8 +158,8 @@ function fileRow(prefix: string): Drawn<Placed> {
     "div",
     { class: "dx-row dx-row-file", role: "option" },
     light,
-    h("span", { class: "dx-path" }, folder, name),
-    h("span", { class: "dx-why" }, lightWord, " ", reason),
+    h("span", { class: "dx-path" }, root, folder, name),
+    h("span", { class: "dx-why" }, lightWord, " · ", reason),
     h("span", { class: "dx-right" }, mark, " ", hunks),
   );
   return {
@@ -176,7 +177,10 @@ function fileRow(prefix: string): Drawn<Placed> {
       setAttribute(element, "title", shown(entry.path));
       const path = shown(entry.path);
       const cut = path.lastIndexOf("/") + 1;
-      setText(folder, path.slice(0, cut));
+      // The heading above says which package it is.
+      const from = Math.min(cut, path.indexOf(`/${shown(entry.package)}/`) + entry.package.length + 2);
+      setText(root, from > entry.package.length + 1 ? path.slice(0, from) : "");
+      setText(folder, path.slice(from > entry.package.length + 1 ? from : 0, cut));
       setText(name, path.slice(cut));
       setText(light, LIGHTS[entry.light].shape);
       setText(lightWord, LIGHTS[entry.light].word);
@@ -185,6 +189,8 @@ function fileRow(prefix: string): Drawn<Placed> {
       const waiting = waitingFor(state, entry.path);
       const verb = waiting.get("") ?? [...waiting.values()][0];
       setText(mark, verb !== undefined ? WAITING[verb] : isEdited(state.drafts.get(entry.path)) ? "unsaved edit" : "");
+      const label = [path, LIGHTS[entry.light].word, shown(entry.reason), hunksWords(entry), mark.textContent];
+      setAttribute(element, "aria-label", label.filter(Boolean).join(", "));
       setAttribute(element, "aria-busy", verb === undefined ? null : "true");
     },
   };

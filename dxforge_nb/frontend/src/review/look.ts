@@ -23,7 +23,7 @@ const theme = EditorView.theme({
   "&.cm-focused": { outline: "none" },
   ".cm-scroller": { fontFamily: "var(--dx-code)", lineHeight: "1.45", overflow: "auto" },
   ".cm-content": { caretColor: "var(--dx-fg)", paddingBottom: "1em" },
-  ".cm-gutters": { backgroundColor: "transparent", color: "var(--dx-dim)", border: "none" },
+  ".cm-gutters": { backgroundColor: "var(--dx-code-bg)", color: "var(--dx-dim)", border: "none" },
   ".cm-activeLine": { backgroundColor: "transparent", boxShadow: "inset 2px 0 var(--dx-accent)" },
   "&.cm-merge-b .cm-changedLine, &.dx-tone-added .cm-line": { backgroundColor: "var(--dx-added-bg)" },
   "&.cm-merge-a .cm-changedLine, .cm-deletedChunk, &.dx-tone-removed .cm-line": { backgroundColor: "var(--dx-removed-bg)" },
@@ -47,6 +47,15 @@ const theme = EditorView.theme({
     background: "var(--dx-selection)",
   },
 });
+
+/** Tells the style sheet how wide a view's line numbers are; returns what ends that. */
+export function watchGutter(view: EditorView): () => void {
+  const gutter = view.dom.querySelector<HTMLElement>(".cm-gutters");
+  if (gutter === null) return () => undefined;
+  const observer = new ResizeObserver(() => view.dom.style.setProperty("--dx-gutter", `${gutter.offsetWidth}px`));
+  observer.observe(gutter);
+  return () => observer.disconnect();
+}
 
 export const colours = [theme, syntaxHighlighting(style, { fallback: true })];
 

@@ -30,7 +30,7 @@ function makeButtons(commands: Commands) {
   const make = (text: string, kind: string, press: () => void): HTMLButtonElement =>
     button(text, { class: `dx-button ${kind}`.trim() }, press);
   return {
-    accept: make("Accept file", "dx-primary", () => commands.decideFile("accept")),
+    accept: make("Accept file", "", () => commands.decideFile("accept")),
     reject: make("Reject file", "", () => commands.decideFile("reject")),
     edit: make("Edit proposal", "", () => commands.edit()),
     save: make("Save as resolution", "dx-primary", () => commands.save()),
@@ -49,14 +49,13 @@ function makeButtons(commands: Commands) {
 
 export function makeToolbar(commands: Commands): Toolbar {
   const all = makeButtons(commands);
-  const group = (...children: HTMLElement[]): HTMLElement => h("span", { class: "dx-group" }, ...children);
+  const group = (area: string, ...children: HTMLElement[]): HTMLElement => h("span", { class: `dx-group dx-${area}` }, ...children);
   const element = h(
     "div",
     { class: "dx-toolbar", role: "toolbar", "aria-label": "File" },
-    group(all.accept, all.reject, all.save, all.cancel, all.edit, all.undo),
-    group(all.acceptPackage, all.rejectPackage, all.acceptAll, all.rejectAll),
-    h("span", { class: "dx-group dx-segments" }, all.unified, all.split),
-    group(all.lines, all.help),
+    group("this", all.accept, all.reject, all.save, all.cancel, all.edit, all.undo),
+    group("many", all.acceptPackage, all.rejectPackage, all.acceptAll, all.rejectAll),
+    group("view", h("span", { class: "dx-segments" }, all.unified, all.split), all.lines, all.help),
   );
   let folded = true;
   all.lines.addEventListener("click", () => commands.folded(!folded));
@@ -81,6 +80,9 @@ export function makeToolbar(commands: Commands): Toolbar {
       ] as const) {
         setEnabled(all[name], on);
       }
+      // Where both sides changed the same lines, taking one whole is the last resort.
+      const main = entry?.light === "red" ? (can.edit ? all.edit : null) : all.accept;
+      for (const each of [all.accept, all.edit]) each.classList.toggle("dx-primary", each === main);
       setAttribute(all.accept, "aria-busy", waiting === "accept" ? "true" : null);
       setAttribute(all.reject, "aria-busy", waiting === "reject" ? "true" : null);
       setAttribute(all.save, "aria-busy", waiting === "resolve" ? "true" : null);
