@@ -247,7 +247,8 @@ class ModelChannel implements Channel {
     this.#gone = gone;
     this.#stopTimers();
     this.#setLink({ state: "disconnected", words: `disconnected: ${this.#again()}` });
-    this.#requests.rejectAll(this.#disconnected());
+    const silent = "The kernel does not answer; whether this was done is not known";
+    this.#requests.rejectAll(this.#disconnected(gone === "silent" ? silent : undefined));
   }
 
   /** It was only slow. */

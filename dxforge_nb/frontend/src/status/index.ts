@@ -1,7 +1,7 @@
 // The status panel: tools, background tasks, packages, and what was last kept and synced.
 
 import type { Channel, FullState } from "../channel";
-import { h, setAttribute, setText } from "../dom";
+import { h, setAttribute, setShown, setText } from "../dom";
 import type { Frame } from "../frame";
 import type { Status, StatusState } from "../protocol";
 import { shape } from "../shapes";
@@ -23,7 +23,7 @@ export function mountStatus(frame: Frame, channel: Channel, signal: AbortSignal)
   const facts = factsLine();
   frame.body.append(tools.element, tasks.element, packages.element, facts.element);
   // Until the first state is there, nothing is known to be missing.
-  frame.body.hidden = true;
+  setShown(frame.body, false);
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   const tick = (): void => {
@@ -37,7 +37,7 @@ export function mountStatus(frame: Frame, channel: Channel, signal: AbortSignal)
   signal.addEventListener("abort", () => clearTimeout(timer));
 
   const show = ({ state }: StatusState): void => {
-    frame.body.hidden = false;
+    setShown(frame.body, true);
     tools.update(state.tools);
     tasks.update(state.tasks);
     packages.update(state.packages);
@@ -85,16 +85,18 @@ function factsLine(): FactsLine {
   const pending = h("dd", {}, shape("yellow"), lights.yellow, shape("red"), lights.red);
   const nothing = h("dd", {}, "nothing");
   const command = h("code", {});
-  const next = h("dd", { class: "dx-next" }, command);
+  const next = h("dd", { class: "dxs-next" }, command);
   const snapshot = datedFact("Last snapshot");
   const sync = datedFact("Last sync");
-  const decide = h("div", { class: "dx-fact" }, h("dt", {}, "To decide"), pending, nothing, next);
+  const decide = h("div", { class: "dxs-fact" }, h("dt", {}, "To decide"), pending, nothing, next);
   return {
-    element: h("dl", { class: "dx-facts" }, decide, snapshot.element, sync.element),
+    element: h("dl", { class: "dxs-facts" }, decide, snapshot.element, sync.element),
     update(state, program) {
       const { yellow, red } = state.pending;
-      pending.hidden = next.hidden = yellow + red === 0;
-      nothing.hidden = yellow + red > 0;
+      for (const each of [pending, next]) {
+        setShown(each, yellow + red > 0);
+      }
+      setShown(nothing, yellow + red === 0);
       setText(lights.yellow, `${yellow} yellow`);
       setText(lights.red, `${red} red`);
       setText(command, `${program} review`);
@@ -117,7 +119,7 @@ interface DatedFact {
 
 function datedFact(title: string): DatedFact {
   const when = h("time", {});
-  const what = h("dd", { class: "dx-about" });
+  const what = h("dd", { class: "dxs-about" });
   let time: string | null = null;
   const tick = (nowMs: number): void => {
     const at = time === null ? null : timeOf(time);
@@ -126,7 +128,7 @@ function datedFact(title: string): DatedFact {
     setAttribute(when, "title", at === null ? null : new Date(at).toLocaleString());
   };
   return {
-    element: h("div", { class: "dx-fact" }, h("dt", {}, title), h("dd", {}, when), what),
+    element: h("div", { class: "dxs-fact" }, h("dt", {}, title), h("dd", {}, when), what),
     set(given, about) {
       time = given;
       const words = about.filter((part) => part !== "").map(shown).join(" · ");

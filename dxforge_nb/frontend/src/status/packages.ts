@@ -28,7 +28,7 @@ function packageRow(first: Package): Row<Package> {
   const mark = shape("yellow");
   const words = h("span", {});
   const pending = cell("pending");
-  const cells = [cell("name", h("span", { class: "dx-name", title: name }, name)), version, source, edited, pending];
+  const cells = [cell("name", h("span", { class: "dxs-name", title: name }, name)), version, source, edited, pending];
   return {
     element: group(row(cells)),
     update(item) {

@@ -24,17 +24,17 @@ export function liveTable<T>(
   key: (item: T) => string,
   make: (item: T) => Row<T>,
 ): LiveTable<T> {
-  const id = `dx-${crypto.getRandomValues(new Uint32Array(1)).join("")}`;
+  const id = `dxs-${crypto.getRandomValues(new Uint32Array(1)).join("")}`;
   const head = row(columns.map(({ name: each, title }) => cell(each, title, "columnheader")));
   // One body per row, since a row may have a second line that folds.
-  const bodies = h("div", { class: "dx-rows", role: "presentation" });
-  const header = h("div", { role: "rowgroup", class: "dx-head" }, head);
-  const nothing = h("p", { class: "dx-empty" }, empty);
+  const bodies = h("div", { class: "dxs-rows", role: "presentation" });
+  const header = h("div", { role: "rowgroup", class: "dxs-head" }, head);
+  const nothing = h("p", { class: "dxs-empty" }, empty);
   const table = h("div", { role: "table", "aria-labelledby": id }, header, bodies);
-  const title = h("h3", { id, class: "dx-caption" }, caption);
+  const title = h("h3", { id, class: "dxs-caption" }, caption);
   const update = keyedRows(bodies, key, make);
   return {
-    element: h("section", { class: `dx-table dx-${name}` }, title, table, nothing),
+    element: h("section", { class: `dxs-table dxs-${name}` }, title, table, nothing),
     update(items) {
       setShown(table, items.length > 0);
       setShown(nothing, items.length === 0);
@@ -45,15 +45,15 @@ export function liveTable<T>(
 
 /** A row's lines as one unit. */
 export function group(...rows: HTMLElement[]): HTMLElement {
-  return h("div", { role: "rowgroup", class: "dx-group" }, ...rows);
+  return h("div", { role: "rowgroup", class: "dxs-group" }, ...rows);
 }
 
 export function row(cells: readonly HTMLElement[]): HTMLElement {
-  return h("div", { role: "row", class: "dx-row" }, ...cells);
+  return h("div", { role: "row", class: "dxs-row" }, ...cells);
 }
 
 export function cell(name: string, content: Node | string = "", role = "cell"): HTMLElement {
-  return h("div", { role, class: `dx-cell dx-cell-${name}` }, content === "" ? null : content);
+  return h("div", { role, class: `dxs-cell dxs-cell-${name}` }, content === "" ? null : content);
 }
 
 /** Shows a figure, or nothing where there is none. */

@@ -55,8 +55,8 @@ class TaskRow implements Row<Task> {
   readonly #now: () => number;
   readonly #fail: (error: unknown) => void;
   readonly #state = cell("state");
-  readonly #bar = h("div", { class: "dx-bar", role: "progressbar", "aria-valuemin": 0 }, h("div", {}));
-  readonly #words = h("span", { class: "dx-words" });
+  readonly #bar = h("div", { class: "dxs-bar", role: "progressbar", "aria-valuemin": 0 }, h("div", {}));
+  readonly #words = h("span", { class: "dxs-words" });
   readonly #retry: HTMLButtonElement;
   readonly #cancel: HTMLButtonElement;
   #task: Task;
@@ -76,7 +76,7 @@ class TaskRow implements Row<Task> {
     progress.append(this.#bar, this.#words);
     const actions = cell("actions");
     actions.append(this.#retry, this.#cancel);
-    const name = cell("name", h("span", { class: "dx-name", title: label }, label));
+    const name = cell("name", h("span", { class: "dxs-name", title: label }, label));
     this.element = group(row([name, this.#state, progress, actions]));
   }
 
@@ -85,7 +85,7 @@ class TaskRow implements Row<Task> {
     if (this.#state.dataset["state"] !== task.state) {
       this.#state.dataset["state"] = task.state;
       const form = task.state === "running" ? "starting" : task.state;
-      this.#state.replaceChildren(shape(form), h("span", { class: "dx-word" }, shown(capitalized(task.state))));
+      this.#state.replaceChildren(shape(form), h("span", { class: "dxs-word" }, shown(capitalized(task.state))));
     }
     this.#retryAtMs = task.retry_in_s === null ? null : this.#now() + task.retry_in_s * 1000;
     this.#setBar(task);
@@ -109,7 +109,10 @@ class TaskRow implements Row<Task> {
     setAttribute(this.#bar, "aria-valuemax", share === null ? null : task.total);
     setAttribute(this.#bar, "aria-valuenow", share === null ? null : Math.min(task.done, task.total ?? 0));
     const filled = this.#bar.firstElementChild as HTMLElement;
-    filled.style.transform = share === null ? "" : `scaleX(${share.toFixed(4)})`;
+    const transform = share === null ? "" : `scaleX(${share.toFixed(4)})`;
+    if (filled.style.transform !== transform) {
+      filled.style.transform = transform;
+    }
   }
 
   #setButtons(): void {

@@ -76,7 +76,7 @@ class ToolRow implements Row<Tool> {
   readonly #restart: HTMLButtonElement;
   readonly #logs: HTMLButtonElement;
   readonly #below: HTMLElement;
-  readonly #text = h("pre", { class: "dx-log", tabindex: 0 });
+  readonly #text = h("pre", { class: "dxs-log", tabindex: 0 });
   #tool: Tool;
   #open: "" | "last lines" | "log" = "";
   #fetching = false;
@@ -97,13 +97,13 @@ class ToolRow implements Row<Tool> {
     this.#startOrStop = iconButton("start", `Start ${name}`, () => this.#ask(this.#startOrStop, this.#up ? "stop" : "start"));
     this.#restart = iconButton("restart", `Restart ${name}`, () => this.#ask(this.#restart, "restart"));
     this.#logs = iconButton("logs", `Logs of ${name}`, () => this.#toggle("log"));
-    this.#cell("name").append(this.#unfold, h("span", { class: "dx-name", title: name }, name));
+    this.#cell("name").append(this.#unfold, h("span", { class: "dxs-name", title: name }, name));
     this.#cell("actions").append(this.#startOrStop, this.#restart, this.#logs);
     this.#text.setAttribute("role", "region");
     this.#text.setAttribute("aria-label", `Output of ${name}`);
     const all = cell("below", this.#text);
     all.setAttribute("aria-colspan", String(COLUMNS.length));
-    this.#below = h("div", { role: "row", class: "dx-below", hidden: true }, all);
+    this.#below = h("div", { role: "row", class: "dxs-below", hidden: true }, all);
     this.element = group(row(COLUMNS.map((column) => this.#cell(column.name))), this.#below);
   }
 
@@ -122,7 +122,7 @@ class ToolRow implements Row<Tool> {
     const state = this.#cell("state");
     if (state.dataset["state"] !== tool.state) {
       state.dataset["state"] = tool.state;
-      state.replaceChildren(shape(tool.state), h("span", { class: "dx-word" }, shown(capitalized(tool.state))));
+      state.replaceChildren(shape(tool.state), h("span", { class: "dxs-word" }, shown(capitalized(tool.state))));
       // The button keeps its place and the focus, and changes what it does.
       const [picture, verb]: [Icon, string] = this.#up ? ["stop", "Stop"] : ["start", "Start"];
       this.#startOrStop.replaceChildren(icon(picture));
