@@ -227,8 +227,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HunkView:
-    """One undecided piece of a proposal as ranges of lines (from 0, end excluded): ``old`` of what is there, ``new``
-    of the proposal. ``id`` and ``header`` are those of :class:`Hunk`.
+    """One undecided piece of a proposal: the lines ``old`` of what is there become ``new`` of the proposal.
+
+    Lines are counted from 0, the end is excluded, and text that ends in a line feed has an empty last line, as in
+    ``text.split("\\n")``. ``id`` and ``header`` are those of :class:`Hunk`.
     """
 
     id: str

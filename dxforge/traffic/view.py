@@ -54,20 +54,35 @@ def view(review: Review, matter: Matter) -> FileView:
         standing=standing(matter),
         sides=sides,
         modes=modes,
-        hunks=tuple(_hunks(review, matter)),
+        hunks=tuple(_hunks(review, matter, sides["local"] or "", sides["proposal"] or "")),
         encoding=encoding,
         newline=_newline(next((side for side in (sides["local"], sides["proposal"]) if side is not None), "")),
     )
 
 
-def _hunks(review: Review, matter: Matter) -> Iterator[HunkView]:
+def _hunks(review: Review, matter: Matter, local: str, proposal: str) -> Iterator[HunkView]:
     shift = 0
+    ends = _count(local), _count(proposal)
     for number, raw in zip(review.ids(matter), matter.raw, strict=True):
         header, _ = show_hunk(matter.old or b"", matter.new or b"", raw)
         # Not the places in the whole proposal: what was rejected before is not in what we show.
-        start, length = raw.old_start + shift, raw.new_end - raw.new_start
-        yield HunkView(id=number, header=header, old=(raw.old_start, raw.old_end), new=(start, start + length))
-        shift += length - (raw.old_end - raw.old_start)
+        old, new = [raw.old_start, raw.old_end], [raw.old_start + shift, raw.new_end - raw.new_start]
+        new[1] += new[0]
+        shift = new[1] - old[1]
+        # What differs in its last line feed too differs in the empty line behind it.
+        if (old[1], new[1]) == ends and _ended(local) != _ended(proposal):
+            old[1] += _ended(local)
+            new[1] += _ended(proposal)
+        yield HunkView(id=number, header=header, old=(old[0], old[1]), new=(new[0], new[1]))
+
+
+def _count(text: str) -> int:
+    """How many lines there are, by line feeds; an empty one at the end is none."""
+    return text.count("\n") + (not _ended(text))
+
+
+def _ended(text: str) -> bool:
+    return not text or text.endswith("\n")
 
 
 def encoding_of(contents: list[bytes], path: str) -> str:

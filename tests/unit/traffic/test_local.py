@@ -259,3 +259,26 @@ def test_an_index_that_cannot_be_saved_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     save_index(tmp_path / "folder.json", Index("s", {}, {}))
     assert load_index(tmp_path / "folder.json") is None
+
+
+def test_a_look_at_some_paths_sees_of_them_what_a_look_at_everything_sees(package: Path) -> None:
+    (package / "file").write_bytes(b"")
+    whole = scan(package)
+    for paths in (["a.py"], ["sub/run", "link"], ["pipe"], ["sub"], ["file/below"], ["link/run"], ["none/at/all"], []):
+        found = scan(package, paths)
+        assert found.files.keys() <= whole.files.keys()
+        for path in paths:
+            assert found.files.get(path) == whole.files.get(path)
+            assert found.obstacle(path) == whole.obstacle(path)
+    assert scan(package, ["a.py"]).files.keys() == {"a.py"}
+    assert not scan(package / "nowhere", ["a.py"]).exists
+
+
+def test_what_was_read_lately_is_not_opened_again(package: Path) -> None:
+    found = scan(package)
+    lie = {"a.py": (found.files["a.py"], entry(b"remembered"))}
+    assert local_entries(package, found, None, {"a.py"}, recent=lie) == {"a.py": entry(b"remembered")}
+    old = make_index("s", {}, {"a.py": ((0, 0, 0, 0, 0), entry(b"outdated"))}, said=frozenset())
+    assert local_entries(package, found, old, {"a.py"}, recent=lie) == {"a.py": entry(b"remembered")}
+    (package / "a.py").write_bytes(b"changed\n")
+    assert local_entries(package, scan(package), old, {"a.py"}, recent=lie) == {"a.py": entry(b"changed\n")}

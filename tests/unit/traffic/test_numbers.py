@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from dxforge.traffic.numbers import HunkNumbers
+from dxforge.traffic.numbers import HunkNumbers, Numbered
 
 
 def test_numbers_follow_the_file_at_first(tmp_path: Path) -> None:
@@ -55,3 +55,12 @@ def test_threads_agree(tmp_path: Path) -> None:
     assert len(answers) == 4
     assert all(answer == answers[0] for answer in answers)
     assert len(set(answers[0].values())) == 20
+
+
+def test_many_proposals_at_once(tmp_path: Path) -> None:
+    numbers = HunkNumbers(tmp_path)
+    numbers.of("p", "o", ["a", "b"])
+    wanted = [Numbered("p", "o", ["b", "c"]), Numbered("q", "o", []), Numbered("q", "o", ["b"])]
+    assert numbers.of_all(wanted) == [["2", "3"], [], ["1"]]
+    assert numbers.of_all([]) == []
+    assert HunkNumbers(tmp_path / "missing").of_all(wanted) == [["1", "2"], [], ["1"]]
