@@ -8,7 +8,8 @@ export type Side = "base" | "local" | "incoming" | "proposal";
 export type Sides = Readonly<Record<Side, string | null>>;
 export type Verb = "accept" | "reject";
 export type Full = ReviewState;
-export type Delta = ReviewChange;
+/** `notes` are lines for the user, in the answer to a decision. */
+export type Delta = ReviewChange & { readonly notes?: readonly string[] };
 export type Problem = Pick<ErrorFields, "what"> & Partial<ErrorFields>;
 
 /** The answer to `open`. A null side with an empty `why_not` means that there is no such file. */

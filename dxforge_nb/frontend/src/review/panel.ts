@@ -5,6 +5,7 @@ import type { Channel } from "../channel";
 import { button, h, setAttribute, setShown, setText } from "../dom";
 import type { Frame } from "../frame";
 import { RequestError } from "../requests";
+import { shown } from "../shown";
 import { makeDetail } from "./detail";
 import { makeHelp } from "./help";
 import { type Command, commandOf, type Place } from "./keys";
@@ -157,7 +158,7 @@ class Panel {
     }
     if (state.said.serial !== this.#shownSaid) {
       this.#shownSaid = state.said.serial;
-      setText(this.#spoken, state.said.text);
+      setText(this.#spoken, shown(state.said.text));
     }
   }
 
@@ -165,6 +166,8 @@ class Panel {
   #keepFocus(): void {
     if (this.#hadFocus && (document.activeElement === document.body || document.activeElement === null)) {
       this.#list.focus();
+      // There is no list where nothing awaits a decision.
+      if (document.activeElement === document.body) this.#toolbar.focus("undo");
     }
     this.#hadFocus = this.#frame.root.contains(document.activeElement);
   }
@@ -230,10 +233,10 @@ class Panel {
   }
 
   #step(by: number): void {
-    const { shown, selected } = this.#state;
-    const at = shown.findIndex((entry) => entry.path === selected);
-    const to = at < 0 ? 0 : Math.max(0, Math.min(shown.length - 1, at + by));
-    const path = shown[to]?.path;
+    const { shown: entries, selected } = this.#state;
+    const at = entries.findIndex((entry) => entry.path === selected);
+    const to = at < 0 ? 0 : Math.max(0, Math.min(entries.length - 1, at + by));
+    const path = entries[to]?.path;
     if (path !== undefined) this.#select(path);
   }
 
@@ -357,9 +360,9 @@ class Panel {
   #filter(filter: State["filter"]): void {
     this.#flush();
     this.#do({ type: "filter", filter });
-    const { shown, selected } = this.#state;
-    const first = shown[0];
-    if (first !== undefined && !shown.some((entry) => entry.path === selected)) this.#select(first.path);
+    const { shown: entries, selected } = this.#state;
+    const first = entries[0];
+    if (first !== undefined && !entries.some((entry) => entry.path === selected)) this.#select(first.path);
   }
 
   // ---- events

@@ -14,8 +14,10 @@ export type Row =
   | { readonly kind: "package"; readonly name: string; readonly count: number }
   | { readonly kind: "file"; readonly entry: Entry; readonly place: number };
 
+type Named = Pick<Entry, "package" | "path">;
+
 /** By package, then path; by code unit, so that the order is the same on every machine. */
-export function compareEntries(a: Entry, b: Entry): number {
+export function compareEntries(a: Named, b: Named): number {
   return compare(a.package, b.package) || compare(a.path, b.path);
 }
 
@@ -91,10 +93,7 @@ export function scrollToRow(tops: Float64Array, row: number, scroll: number, hei
   return bottom > scroll + height ? bottom - height : scroll;
 }
 
-/** The file to go to when `path` has left `entries`: the one that took its place, else the last; null in none. */
-export function successor(before: readonly Entry[], after: readonly Entry[], path: string): string | null {
-  const left = new Set(after.map((entry) => entry.path));
-  const place = before.findIndex((entry) => entry.path === path);
-  const next = before.slice(place + 1).find((entry) => left.has(entry.path));
-  return (next ?? after.at(-1))?.path ?? null;
+/** The file to go to when one has left the sorted `entries`: the one that took its place, else the last; null in none. */
+export function successor(entries: readonly Entry[], left: Named): string | null {
+  return (entries.find((entry) => compareEntries(entry, left) > 0) ?? entries.at(-1))?.path ?? null;
 }

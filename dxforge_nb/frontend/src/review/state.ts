@@ -202,7 +202,8 @@ function reselected(before: State, after: State, gone: ReadonlySet<string>): Sta
   if (path !== null && isEdited(after.drafts.get(path))) return after;
   const drafts = new Map(after.drafts);
   if (path !== null) drafts.delete(path);
-  const next = path === null ? (after.shown[0]?.path ?? null) : successor(before.shown, after.shown, path);
+  const left = entryOf(before, path) ?? before.drafts.get(path ?? "")?.from.entry ?? before.opened?.entry;
+  const next = left === undefined ? (after.shown[0]?.path ?? null) : successor(after.shown, left);
   return selecting({ ...after, drafts }, next);
 }
 
@@ -232,13 +233,15 @@ function withAnswer(state: State, id: number, delta: Delta): State {
   for (const file of job.files) if (job.op === "resolve" || gone.has(file.path)) drafts.delete(file.path);
   const editing = state.editing && state.selected !== null && drafts.has(state.selected);
   const jobs = followed(state.jobs.filter((known) => known.id !== id), job, delta);
-  let next = withDelta({ ...state, drafts, editing, notice: null, jobs }, delta);
+  let next = withDelta({ ...state, editing, notice: null, jobs }, delta);
+  if (drafts.size < state.drafts.size) next = reselected(next, { ...next, drafts }, gone);
   if (job.op === "undo") {
     const back = delta.changed[0]?.path;
     if (back !== undefined) next = selecting(next, back);
   }
-  const on = next.selected !== state.selected && next.selected !== null ? `; now ${next.selected}` : "";
-  return saying(next, `${outcome(job)}${on}`);
+  const stays = job.op !== "undo" && !job.files.some((file) => gone.has(file.path));
+  const on = stays || next.selected === null ? "" : `; now ${next.selected}`;
+  return saying(next, [`${outcome(job)}${on}`, ...(delta.notes ?? [])].join(". "));
 }
 
 /** Later decisions were made knowing what this one does: they are about the file as this one leaves it. */

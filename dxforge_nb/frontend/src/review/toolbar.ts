@@ -86,7 +86,9 @@ export function makeToolbar(commands: Commands): Toolbar {
       setAttribute(all.accept, "aria-busy", waiting === "accept" ? "true" : null);
       setAttribute(all.reject, "aria-busy", waiting === "reject" ? "true" : null);
       setAttribute(all.save, "aria-busy", waiting === "resolve" ? "true" : null);
-      for (const name of ["accept", "reject", "edit"] as const) setShown(all[name], !state.editing);
+      const some = state.files.length > 0 || state.selected !== null;
+      for (const each of Object.values(all)) setShown(each, some || each === all.undo);
+      for (const name of ["accept", "reject", "edit"] as const) setShown(all[name], some && !state.editing);
       for (const name of ["save", "cancel"] as const) setShown(all[name], state.editing);
       setAttribute(all.unified, "aria-pressed", (shownLayout ?? state.layout) === "unified" ? "true" : "false");
       setAttribute(all.split, "aria-pressed", (shownLayout ?? state.layout) === "split" ? "true" : "false");
