@@ -46,6 +46,11 @@ class Reviewing:
         self._ground.recover()
         return self._standings.look(self._ground.review(self._ground.workspace()), paths)
 
+    def paths(self) -> list[str]:
+        """The files that ``dx.lock`` lists as pending, those too that need no decision as they are now."""
+        review = self._ground.review(self._ground.workspace())
+        return [review.path(name, item.path) for name, items in review.items() for item in items]
+
     def view(self, path: str) -> FileView:
         """One pending file from every side.
 

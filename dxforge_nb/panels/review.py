@@ -183,9 +183,9 @@ class ReviewTopic:
         """Look at some of them, and at the one that was opened last."""
         some = next(self._rounds, None)
         if some is None:
-            self._rounds = _slices(list(self._files))
+            self._rounds = _slices(await asyncio.to_thread(self._reviewing.paths))
             some = next(self._rounds, [])
-        wanted = {*some, self._open} & self._files.keys()
+        wanted = {*some, *({self._open} & self._files.keys())}
         if wanted:
             found = await asyncio.to_thread(self._reviewing.pending, wanted)
             self._take(found, wanted - {known.path for known in found})
