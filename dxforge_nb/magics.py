@@ -140,11 +140,14 @@ class DxMagics(Magics):
     def _execute(self, call: Call, *, quiet: bool) -> Result:
         from dxforge.commands.actions import execute
         from dxforge.commands.session import Session
+        from dxforge_nb.interrupted import done_since, newest_operation
         from dxforge_nb.kernel import FORGES
         from dxforge_nb.live import CellLive
         from dxforge_nb.redact import redacted, redactor_for
 
-        redactor = redactor_for(current_folder() / (call.options.directory or ""))
+        folder = current_folder() / (call.options.directory or "")
+        redactor = redactor_for(folder)
+        before = newest_operation(folder, call.action)
         live = CellLive(quiet=quiet or call.options.as_json, redactor=redactor)
         session = Session(cwd=current_folder(), program=PROGRAM, forges=FORGES, live=live, detailed=True)
         unsubscribe = FORGES.events.subscribe(live)
@@ -152,6 +155,9 @@ class DxMagics(Magics):
             return live.added_to(execute(call, session))
         except DxForgeError as error:
             redacted(error, redactor)
+            raise
+        except KeyboardInterrupt as interrupt:
+            interrupt.args = (done_since(before, folder, call.action),)
             raise
         finally:
             unsubscribe()
@@ -212,8 +218,10 @@ def one_line(error: DxForgeError) -> DxForgeError:
 
 
 def _without_frames(interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
-    # The cell stops, and where in us it did so tells nobody anything. What became of things was said by the command.
-    interrupt._render_traceback_ = lambda: ["Interrupted."]  # type: ignore[attr-defined]
+    # The cell stops, and where in us it did so tells nobody anything.
+    told = " ".join(map(str, interrupt.args))
+    text = f"Interrupted, but {told}." if told else "Interrupted."
+    interrupt._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
     return interrupt
 
 
