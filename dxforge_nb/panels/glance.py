@@ -146,7 +146,6 @@ class Glance:
     def _tool(self, info: ToolInfo, before: Mapping[str, Any], now_s: float) -> dict[str, Any]:
         if before.get("pid") != info.status.pid:
             before = {}
-        trouble = self.troubles.get(info.name, "")
         return {
             "name": info.name,
             "state": info.status.state.value,
@@ -156,7 +155,7 @@ class Glance:
             "memory_bytes": _steady(info.memory_bytes, before.get("memory_bytes"), _MEMORY_STEP_BYTES, _MEMORY_SHARE),
             "restarts": info.restarts,
             "health": info.health,
-            "detail": "; ".join(filter(None, (info.status.detail, trouble))),
+            "detail": info.status.detail or self.troubles.get(info.name, ""),
             "last_lines": self._last_lines(info),
             "owner": _owner(info),
         }
