@@ -48,8 +48,9 @@ class ReviewTopic:
         self._undo: Operation | None = None
         self._met: set[str] = set()
         """Every path that has awaited a decision since the first look."""
-        self._told: tuple[dict[str, Standing], Operation | None] | None = None
-        """What all pages know."""
+        self._told: tuple[dict[str, Standing], Operation | None] = ({}, None)
+        """What all pages know that watch."""
+        self._push: Push | None = None
         self._open = ""
         self._rounds: Iterator[list[str]] = iter(())
 
@@ -61,8 +62,7 @@ class ReviewTopic:
             case "hello" | "refresh":
                 async with self._looking:
                     await self._look()
-                    self._told = self._told or (self._files, self._undo)
-                self._wake.set()
+                    self._tell()
                 return {"files": [_entry(known) for known in self._files.values()], **self._summary()}
             case "open":
                 return await self._view(unescape(_text(args, "path")))
@@ -78,7 +78,7 @@ class ReviewTopic:
                 decision = await self._carry_out(lambda: self._reviewing.undo(operation))
                 if not again:
                     self._met.difference_update(decision.gone)  # nobody has decided on those: they came by an install
-                return await self._answer(decision)
+                return self._answer(decision)
             case _:
                 raise UsageError("this panel knows nothing of the kind", where=op, hint="Reload the page")
 
@@ -88,19 +88,21 @@ class ReviewTopic:
         return {**view.to_json(), "entry": _entry(view.standing)}
 
     async def _decide(self, work: Callable[[], Decision]) -> Message:
-        return await self._answer(await self._carry_out(work))
+        return self._answer(await self._carry_out(work))
 
     async def _carry_out(self, work: Callable[[], Decision]) -> Decision:
         async with self._looking:
             try:
                 decision = await self._fresh(work)
-            finally:
-                self._wake.set()  # the others have to know; and who was refused, how things are now
+            except DxForgeError:
+                self._wake.set()  # who was refused has to know how things are now
+                raise
             self._take(decision.changed, decision.gone)
+            self._undo = await asyncio.to_thread(self._reviewing.last)
+            self._tell()
         return decision
 
-    async def _answer(self, decision: Decision) -> Message:
-        self._undo = await asyncio.to_thread(self._reviewing.last)
+    def _answer(self, decision: Decision) -> Message:
         return {
             "operation": decision.operation,
             "changed": [_entry(known) for known in decision.changed],
@@ -149,6 +151,7 @@ class ReviewTopic:
                     loop.call_soon_threadsafe(self._wake.set)
 
         unsubscribe = self._forge.events.subscribe(heard)
+        self._push = push
         marks: object = None
         try:
             while True:
@@ -158,7 +161,7 @@ class ReviewTopic:
                     before, marks = marks, await asyncio.to_thread(self._marks)
                     async with self._looking:
                         await (self._look() if woken or marks != before else self._glance())
-                        self._tell(push)
+                        self._tell()
                 except DxForgeError:
                     marks = None  # somebody is at work on it: look at everything the next time
                 await asyncio.sleep(SHORTEST_S)
@@ -166,7 +169,7 @@ class ReviewTopic:
                     await asyncio.wait_for(self._wake.wait(), LOOK_S - SHORTEST_S)
         finally:
             unsubscribe()
-            self._told = None  # from here on, pages miss what changes, and ask anew
+            self._push = None
 
     def _marks(self) -> object:
         """What is another whenever an operation, another branch or a hand has changed what is pending."""
@@ -196,13 +199,14 @@ class ReviewTopic:
         self._files = dict(sorted(files.items()))
         self._met |= self._files.keys()
 
-    def _tell(self, push: Push) -> None:
-        files, undo = self._told or (self._files, self._undo)
+    def _tell(self) -> None:
+        """Tell all pages what they do not know; whatever else one of them is told comes after this."""
+        files, undo = self._told
         self._told = (self._files, self._undo)
-        if (files, undo) != self._told:
+        if self._push is not None and (files, undo) != self._told:
             changed = [_entry(known) for path, known in self._files.items() if files.get(path) != known]
             gone = [escape(path) for path in files if path not in self._files]
-            push({"changed": changed, "gone": gone, **self._summary()})
+            self._push({"changed": changed, "gone": gone, **self._summary()})
 
     async def close(self) -> None:
         """See `Topic`. Nothing runs on."""
