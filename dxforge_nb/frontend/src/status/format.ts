@@ -34,7 +34,7 @@ export function size(bytes: number): string {
 
 /** `0%`, `0.4%`, `12%`, `180%`. */
 export function percent(value: number): string {
-  return `${value > 0 && value < 10 ? value.toFixed(1) : Math.round(value)}%`;
+  return `${value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)}%`;
 }
 
 /** `3 files`, `1 file`. */

@@ -17,7 +17,7 @@ describe("figures", () => {
     expect(size(bytes)).toBe(text);
   });
 
-  it.each([[0, "0%"], [0.44, "0.4%"], [12.3, "12%"], [182, "182%"]])("%d percent are %s", (value, text) => {
+  it.each([[0, "0%"], [0.44, "0.4%"], [2.02, "2%"], [12.3, "12%"], [182, "182%"]])("%d percent are %s", (value, text) => {
     expect(percent(value)).toBe(text);
   });
 
