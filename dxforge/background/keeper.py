@@ -20,20 +20,12 @@ from typing import TYPE_CHECKING
 from dxforge.background import trouble
 from dxforge.background.book import Book
 from dxforge.background.handle import Promise, TaskHandle
-from dxforge.background.identity import Owner, started, this_process
+from dxforge.background.identity import Owner, this_process
 from dxforge.background.journal import Claim, Journal
-from dxforge.background.policy import (
-    BEAT_S,
-    CHANNEL,
-    MAX_ATTEMPTS,
-    MAX_LOSSES,
-    Sighting,
-    abandoned,
-    delay_s,
-    reason_of,
-    worth_retrying,
-)
-from dxforge.background.run import Run, Runner, TaskContext, serve
+from dxforge.background.leases import Leases
+from dxforge.background.policy import CHANNEL, MAX_ATTEMPTS, delay_s, reason_of, worth_retrying
+from dxforge.background.pool import Pool
+from dxforge.background.run import Run, Runner, TaskContext
 from dxforge.background.tasks import BackgroundTask, ChannelFull, TaskState
 from dxforge.events import EventBus
 
@@ -49,8 +41,6 @@ _IDLE_S = 2.0
 _BATCH = 500
 
 _log = logging.getLogger("dxforge")
-_alive: set[str] = set()
-"""Tokens of the keepers whose threads live in this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +60,6 @@ class Adopt:
 
 Command = TaskHandle | Run | Cancel | Adopt
 """A task to write down, a run that came back, a task to cancel, a run to write down."""
-
-
-def forget_threads() -> None:
-    """In a forked child: no keeper's thread came along."""
-    _alive.clear()
 
 
 class Keeper:
@@ -115,11 +100,9 @@ class Keeper:
         self._events = events
         self._workers = workers
         self._todo: deque[Command] = deque()
-        self._jobs: SimpleQueue[tuple[Run, TaskContext] | None] = SimpleQueue()
-        self._threads = 0
-        self._seen: dict[int, Sighting] = {}
-        self._version = -1
-        self._beat_s = 0.0
+        self._thread: threading.Thread | None = None
+        self._pool = Pool(self.inbox.put)
+        self._leases = Leases(self.book, self.running)
         self._used_s = 0.0
         self._ready_in_s: float | None = None
         self._mark: object = None
@@ -149,23 +132,35 @@ class Keeper:
 
     # -- the thread -------------------------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Start the thread, from one that may wait."""
+        self._thread = threading.Thread(target=self.run, name="dxforge-journal", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # there may be no more threads now, or the interpreter ends
+            self._thread = None
+            self.unstarted.release()
+
+    def wait_for_thread(self) -> None:
+        """Where it has ended but for its last few steps: until it is gone."""
+        thread = self._thread
+        if self.ended.settled and thread is not None and thread is not threading.current_thread():
+            thread.join(GRACE_S)
+            self._pool.wait(GRACE_S)
+
     def run(self) -> None:
         """The life of the thread."""
-        threading.current_thread().name = "dxforge-journal"
-        token = ""
         try:
             owner = this_process()
-            token = owner.token
-            _alive.add(token)
+            self._leases.live(owner)
             self.journal = Journal(self._root / ".dx" / trouble.FILE_NAME, owner, self.in_use)
             while self._turn(owner):
                 pass
         except Exception:  # noqa: BLE001 - those who wait must hear of it
             _log.exception("the background worker ended by an error")
         finally:
-            _alive.discard(token)
-            for _ in range(self._threads):
-                self._jobs.put(None)
+            self._leases.die()
+            self._pool.end()
             self.end()
 
     def end(self) -> None:
@@ -190,7 +185,7 @@ class Keeper:
                 self._begin_anew(journal.file, owner)
             elif self._something_to_do(journal) and self._prepared(journal, owner):
                 self._write_down(journal)
-                self._look_around(journal, owner)
+                self._leases.look(journal, owner)
                 self._hand_out(journal)
                 self._rest_a_while(journal)
                 self._answer(joiners)
@@ -215,7 +210,7 @@ class Keeper:
     def _nap_s(self, journal: Journal) -> float:
         if self._todo:
             return _AGAIN_S
-        nap_s = _IDLE_S if journal.resting and not self._seen else _POLL_S
+        nap_s = _IDLE_S if journal.resting and not self._leases.watching else _POLL_S
         if len(self.book.open) > len(self.running):
             nap_s = _FOLLOW_S
         if self._ready_in_s is not None:
@@ -224,7 +219,7 @@ class Keeper:
 
     def _something_to_do(self, journal: Journal) -> bool:
         """Whether the file need be opened: nobody here waits for anything, and nothing on disk has changed."""
-        if self._todo or self.joiners or self.book.open or self.running or self._seen or not journal.resting:
+        if self._todo or self.joiners or self.book.open or self.running or self._leases.watching or not journal.resting:
             return True
         mark, before = trouble.mark_of(journal.file), self._mark
         self._mark = mark
@@ -246,7 +241,7 @@ class Keeper:
     def _rest(self, journal: Journal) -> None:
         journal.rest()
         self._mark = trouble.mark_of(journal.file)
-        self._version = -1  # it counts anew with every connection
+        self._leases.look_again()  # the journal's version counts anew with every connection
 
     def _answer(self, joiners: list[Promise]) -> None:
         """Let those go on who wait until all is done, and asked before the inbox was last empty."""
@@ -333,7 +328,7 @@ class Keeper:
         while self.claims and self._kinds and len(self.running) < self._workers:
             if self.close_at_s is not None and time.monotonic() >= self.close_at_s:
                 return
-            if not self._thread_for(len(self.running) + 1):
+            if not self._pool.grow(len(self.running) + 1):
                 return
             claim = journal.claim(self._kinds, time.time(), time.monotonic())
             if claim is None:
@@ -341,24 +336,12 @@ class Keeper:
                 return
             self._start(claim)
 
-    def _thread_for(self, count: int) -> bool:
-        """Whether there are ``count`` threads to run tasks."""
-        if self._threads < count:
-            name = f"dxforge-worker-{count}"
-            thread = threading.Thread(target=serve, args=(self._jobs, self.inbox.put), name=name, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # there may be no more of them, or the interpreter ends
-                return False
-            self._threads = count
-        return True
-
     def _start(self, claim: Claim) -> None:
         handles = self.book.begins(claim.id, claim.task)
         runner = self._runners[claim.task.kind]
         run = Run(id=claim.id, task=claim.task, attempt=claim.attempt, runner=runner, handles=handles)
         self.running[claim.id] = run
-        self._jobs.put((run, TaskContext(run, self._events, self.enqueue, self.book.tell)))
+        self._pool.give(run, TaskContext(run, self._events, self.enqueue, self.book.tell))
 
     def _came_back(self, run: Run, journal: Journal) -> None:
         """Write down what a run came to, then tell."""
@@ -380,70 +363,11 @@ class Keeper:
             ours = journal.finish(number, state, reason=reason)
         self.running.pop(number, None)
         if not ours or state is TaskState.WAITING:
-            self._version = -1  # it may have become another task, or be another's to end
+            self._leases.look_again()  # it may have become another task, or be another's to end
         if ours and state is TaskState.WAITING:
             self.book.show(number, run.task, state, reason)
         elif ours:
             self.book.over(number, run.task, state, reason=reason, result=run.result, cause=error, attempts=run.attempt)
-
-    # -- the others -------------------------------------------------------------------------------------------------
-
-    def _look_around(self, journal: Journal, owner: Owner) -> None:
-        version = journal.version()
-        news, self._version = version != self._version, version
-        now_s = time.monotonic()
-        stopped: set[int] = set()
-        if self.running and now_s - self._beat_s >= BEAT_S:
-            self._beat_s = now_s
-            lost, stopped = journal.beat({number: run.progress for number, run in self.running.items()}, now_s)
-            for number in lost:
-                self._lose(self.running[number])
-        elif self.running and news:
-            stopped = journal.stops()
-        for number in stopped & self.running.keys():
-            self.running[number].cancelled = True
-            self.running[number].ask_to_stop()
-        if news:
-            self._follow(journal)
-        if news or self._seen:
-            self._take_over(journal, owner, now_s)
-
-    def _lose(self, run: Run) -> None:
-        run.lost = True
-        run.ask_to_stop()
-        self._version = -1
-
-    def _follow(self, journal: Journal) -> None:
-        """How the tasks stand that somebody here waits for and others run."""
-        numbers = [n for n in self.book.open if n not in self.running or self.running[n].lost]
-        infos = journal.infos(numbers)
-        for number in numbers:
-            info, became = infos.get(number, (None, None))
-            if info is None:
-                gone = "nothing is known of it any more"
-                self.book.over(number, None, TaskState.FAILED, reason=gone)
-            elif became is not None:
-                self.book.moved(number, became)
-                self._version = -1
-            elif info.state.ended:
-                self.book.over(number, None, info.state, reason=info.reason, result=info.result, attempts=info.attempts)
-            else:
-                self.book.follow(number, info.state, info.reason, info.progress)
-
-    def _take_over(self, journal: Journal, owner: Owner, now_s: float) -> None:
-        """Let tasks wait again whose process is dead."""
-        seen: dict[int, Sighting] = {}
-        for held in journal.held():
-            before = self._seen.get(held.id)
-            sighting = Sighting(lease=held.lease, since_s=now_s)
-            if before is not None and before.lease == held.lease:
-                sighting = before
-            alive = frozenset(_alive)
-            if not abandoned(held.lease, sighting, owner, now_s, started=started, alive=alive):
-                seen[held.id] = sighting
-            elif journal.take_over(held, max_losses=MAX_LOSSES):
-                self._version = -1
-        self._seen = seen
 
     # -- trouble with the file --------------------------------------------------------------------------------------
 
@@ -468,7 +392,8 @@ class Keeper:
         if self.journal is not None:
             self.journal.rest()
         self.journal = Journal(file, owner, self.in_use)
-        self._version, self._seen, self._mark = -1, {}, None
+        self._leases.begin_anew()
+        self._mark = None
         handles = [handle for number, some in self.book.open.items() if number not in self.running for handle in some]
         for handle in handles:
             handle.id, handle.saved = None, False

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from dxforge.background.priority import lower_this_thread
 from dxforge.background.tasks import BackgroundTask, TaskProgress, TaskProgressed
 from dxforge.errors import TaskCancelledError
 
@@ -77,7 +75,7 @@ class TaskContext:
 
 
 class Run:
-    """A task that this process has the lease of. Made by the keeper, carried out by one of its threads.
+    """A task that this process has the lease of. Made by the keeper, carried out by a thread of its pool.
 
     ``result`` and ``error`` are there when it comes back to the keeper.
     """
@@ -113,14 +111,3 @@ class Run:
             self.result = self._runner(context)
         except BaseException as error:  # noqa: BLE001 - a runner that calls exit() must not end the thread
             self.error = error
-
-
-def serve(jobs: SimpleQueue[tuple[Run, TaskContext] | None], finished: Callable[[Run], object]) -> None:
-    """The life of a thread that runs tasks, at low priority; None ends it."""
-    lower_this_thread()
-    while (job := jobs.get()) is not None:
-        run, context = job
-        run.carry_out(context)
-        del job, context
-        finished(run)
-        del run

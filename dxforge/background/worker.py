@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from dxforge.background.handle import Promise, TaskHandle
-from dxforge.background.keeper import GRACE_S, Cancel, Keeper, forget_threads
+from dxforge.background.keeper import GRACE_S, Cancel, Keeper
+from dxforge.background.leases import forget_threads
 from dxforge.background.run import Run, Runner, TaskContext
 from dxforge.background.tables import read_all
 from dxforge.background.tasks import KINDS, TASKS, BackgroundTask, TaskInfo, TaskState
@@ -202,6 +203,7 @@ class BackgroundWorker:
         if keeper.unstarted.acquire(blocking=False):
             keeper.end()
         if await keeper.closed.wait_async(timeout_s + GRACE_S + _SLACK_S):
+            keeper.wait_for_thread()
             return
         unsaved = keeper.book.hand_over()
         if unsaved:
@@ -238,8 +240,9 @@ class BackgroundWorker:
     def _begin(self, keeper: Keeper) -> None:
         if keeper.unstarted.acquire(blocking=False):
             try:
-                # Not threading.Thread: its start() takes a lock that the code under a signal handler may hold.
-                _thread.start_new_thread(keeper.run, ())
+                # Not threading.Thread: its start() takes a lock that the code under a signal handler may hold. In a
+                # thread of its own it may wait for that lock.
+                _thread.start_new_thread(keeper.start, ())
             except RuntimeError:
                 keeper.unstarted.release()  # there may be no more threads now; the next task tries again
 

@@ -562,6 +562,15 @@ def test_two_workers_share_the_work_and_run_nothing_twice(tmp_path: Path, record
     close(two)
 
 
+def test_no_thread_is_left_behind(tmp_path: Path, recorder: Recorder) -> None:
+    before = set(threading.enumerate())
+    worker = worker_of(tmp_path, recorder.quick, recorder)
+    assert worker.enqueue(PrefetchPackage("a")).result(LONG_S) == "a"
+    assert {"dxforge-journal", "dxforge-worker-1"} <= {thread.name for thread in set(threading.enumerate()) - before}
+    close(worker)
+    assert set(threading.enumerate()) <= before
+
+
 def test_a_handle_follows_a_task_that_another_worker_runs(
     tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
