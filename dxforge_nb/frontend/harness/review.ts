@@ -3,7 +3,7 @@
 import panel from "../src/index";
 import { FakeKernel, FakeModel } from "../test/fake";
 import { ReviewKernel } from "../test/review/kernel";
-import { manyFiles, someFiles } from "./review_data";
+import { largeFiles, manyFiles, someFiles } from "./review_data";
 
 const wanted = new URLSearchParams(location.search);
 document.documentElement.dataset["theme"] = wanted.get("theme") ?? "light";
@@ -11,7 +11,7 @@ document.documentElement.dataset["theme"] = wanted.get("theme") ?? "light";
 const host = new FakeKernel();
 const model = new FakeModel("review", host);
 const count = Number(wanted.get("files") ?? 0);
-const files = wanted.has("empty") ? [] : [...someFiles(), ...manyFiles(count)];
+const files = wanted.has("empty") ? [] : [...someFiles(), ...(wanted.has("big") ? largeFiles() : []), ...manyFiles(count)];
 const kernel = new ReviewKernel(model, files);
 kernel.delay = Number(wanted.get("delay") ?? 0);
 kernel.editorCode = async () => (await fetch("./out/editor.js")).text();

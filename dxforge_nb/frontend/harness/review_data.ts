@@ -86,3 +86,20 @@ export function manyFiles(count: number): FakeFile[] {
     return file(path, { base, local: `${base}mine = 1\n`, incoming: base.replace("b = 2", "b = 3"), proposal: `${base.replace("b = 2", "b = 3")}mine = 1\n` }, { light });
   });
 }
+
+/** Files at the limits of what is shown: about 1 MiB, many lines, one line, all of it new. */
+export function largeFiles(): FakeFile[] {
+  const lines = (count: number, word: string): string[] =>
+    Array.from({ length: count }, (_, line) => `${word}_${line} = compute(${line * 7919 % 1009}, "${word} ${line}")`);
+  const rewritten = { base: text(lines(2000, "old")), local: text(lines(2000, "mine")), incoming: text(lines(2000, "theirs")), proposal: text(lines(2000, "new")) };
+  const huge = lines(24_000, "value");
+  const some = (step: number, word: string): string[] => huge.map((line, at) => (at % step === 7 ? `${line}  # ${word}` : line));
+  const noise = Array.from({ length: 120_000 }, (_, at) => ((at * 2654435761) % 4294967296).toString(36)).join(" ");
+  const other = Array.from({ length: 120_000 }, (_, at) => ((at * 2246822519) % 4294967296).toString(36)).join(" ");
+  return [
+    file("src/dx_packages/large/rewrite.py", rewritten),
+    file("src/dx_packages/large/huge.py", { base: text(huge), local: text(some(500, "mine")), incoming: text(some(333, "theirs")), proposal: text(some(333, "both")) }),
+    file("src/dx_packages/large/million.txt", { base: "", local: noise, incoming: other, proposal: other }),
+    file("src/dx_packages/large/newmillion.txt", { proposal: noise, incoming: noise }),
+  ];
+}

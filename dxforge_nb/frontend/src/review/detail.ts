@@ -128,9 +128,8 @@ function draftEntry(state: State): Entry | null {
 function labelsOf(old: string, text: string, spec: { old: string | null; layout: Layout; tone: string }, now: Layout): HTMLElement[] {
   const label = (kind: string, words: string): HTMLElement => h("span", { class: `dx-label dx-label-${kind}` }, words);
   if (spec.old === null) return [label(spec.tone, text)];
-  const both = [label("removed", old), label("added", text)];
-  const forced = spec.layout !== now;
-  return forced ? [...both, h("span", { class: "dx-quiet" }, "side by side, for its size")] : both;
+  const forced = spec.layout !== now ? " (side by side, for its size)" : "";
+  return [label("removed", old), label("added", `${text}${forced}`)];
 }
 
 // ---- the file's name and reason

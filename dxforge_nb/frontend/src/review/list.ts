@@ -148,19 +148,23 @@ const WAITING: Record<Verb | "resolve", string> = { accept: "accepting…", reje
 function fileRow(prefix: string): Drawn<Placed> {
   const light = h("span", { class: "dx-light", "aria-hidden": "true" });
   const name = h("span", { class: "dx-name" });
-  const root = h("span", { class: "dx-hidden" });
+  // What is read out is one sentence; the rest is its picture.
+  const spoken = h("span", { class: "dx-hidden" });
   const folder = h("span", { class: "dx-folder" });
   const lightWord = h("span", { class: "dx-light-word" });
   const reason = h("span", { class: "dx-reason" });
   const hunks = h("span", { class: "dx-hunk-count" });
   const mark = h("span", { class: "dx-mark" });
+  const seen = (kind: string, ...children: (HTMLElement | string)[]): HTMLElement =>
+    h("span", { class: kind, "aria-hidden": "true" }, ...children);
   const element = h(
     "div",
     { class: "dx-row dx-row-file", role: "option" },
+    spoken,
     light,
-    h("span", { class: "dx-path" }, root, folder, name),
-    h("span", { class: "dx-why" }, lightWord, " · ", reason),
-    h("span", { class: "dx-right" }, mark, " ", hunks),
+    seen("dx-path", folder, name),
+    seen("dx-why", lightWord, " · ", reason),
+    seen("dx-right", mark, " ", hunks),
   );
   return {
     element,
@@ -179,7 +183,6 @@ function fileRow(prefix: string): Drawn<Placed> {
       const cut = path.lastIndexOf("/") + 1;
       // The heading above says which package it is.
       const from = Math.min(cut, path.indexOf(`/${shown(entry.package)}/`) + entry.package.length + 2);
-      setText(root, from > entry.package.length + 1 ? path.slice(0, from) : "");
       setText(folder, path.slice(from > entry.package.length + 1 ? from : 0, cut));
       setText(name, path.slice(cut));
       setText(light, LIGHTS[entry.light].shape);
@@ -190,7 +193,7 @@ function fileRow(prefix: string): Drawn<Placed> {
       const verb = waiting.get("") ?? [...waiting.values()][0];
       setText(mark, verb !== undefined ? WAITING[verb] : isEdited(state.drafts.get(entry.path)) ? "unsaved edit" : "");
       const label = [path, LIGHTS[entry.light].word, shown(entry.reason), hunksWords(entry), mark.textContent];
-      setAttribute(element, "aria-label", label.filter(Boolean).join(", "));
+      setText(spoken, label.filter(Boolean).join(", "));
       setAttribute(element, "aria-busy", verb === undefined ? null : "true");
     },
   };

@@ -72,7 +72,7 @@ class Panel {
     this.#signal = signal;
     this.#list = makeList((path) => this.#select(path), signal);
     const toggle = (light: Light): HTMLButtonElement =>
-      button(LIGHTS[light].word, { class: "dx-button dx-toggle" }, () => this.#toggleLight(light));
+      button(LIGHTS[light].word, { class: "dx-button dx-toggle", label: LIGHTS[light].word }, () => this.#toggleLight(light));
     this.#lights = { yellow: toggle("yellow"), red: toggle("red") };
     for (const light of ["yellow", "red"] as const) setAttribute(this.#lights[light], "data-light", light);
     const lights = h("div", { class: "dx-lights", role: "group", "aria-label": "Lights" }, this.#lights.yellow, this.#lights.red);
@@ -125,8 +125,7 @@ class Panel {
     this.#drawFrame(state);
     const counts = lightsOf(state.files);
     for (const light of ["yellow", "red"] as const) {
-      setText(this.#lights[light], `${LIGHTS[light].word} ${counts[light].toLocaleString("en")}`);
-      setAttribute(this.#lights[light], "aria-label", LIGHTS[light].word);
+      setAttribute(this.#lights[light], "data-count", counts[light].toLocaleString("en"));
       setAttribute(this.#lights[light], "aria-pressed", state.filter.lights.has(light) ? "true" : "false");
     }
     if (this.#search.value !== state.filter.text) this.#search.value = state.filter.text;
