@@ -232,6 +232,47 @@ def test_what_no_snapshot_holds_stands_in_the_way(scene: Scene, case: str) -> No
     assert scene.manager.log() == []
 
 
+def test_empty_folders_are_told_of(scene: Scene) -> None:
+    (scene.root / "e" / "f").mkdir(parents=True)
+    first = scene.take({"a": "1", "full/b": "1"})
+    (scene.root / "e" / "f").rmdir()
+    (scene.root / "e").rmdir()
+    (scene.root / "new" / "one").mkdir(parents=True)
+    for report in (scene.plan(first).report(), scene.back(first)):
+        assert (report.added_folders, report.removed_folders) == (("e/f",), ("new/one",))
+        assert report.changes == []
+        assert report.to_json()["added_folders"] == ["e/f"]
+    assert (scene.root / "e" / "f").is_dir()
+    assert not (scene.root / "new").exists()
+    scene.remove("full/b")  # a folder that comes back with its files is no news, nor is one that goes with them
+    (scene.root / "full").rmdir()
+    scene.lay({"other/c": "1"})
+    report = scene.back(first)
+    assert (report.added_folders, report.removed_folders) == ((), ())
+    assert said(report).keys() == {"full/b", "other/c"}
+
+
+def test_a_dry_run_says_that_it_cannot_be_done(scene: Scene) -> None:
+    first = scene.take({"a": "1", "b": "1"})
+    scene.remove("a", "b")
+    os.mkfifo(scene.root / "a")
+    os.mkfifo(scene.root / "b")
+    assert not scene.plan(first).report().ok
+    with pytest.raises(RollbackBlockedError, match=r"\(and 1 more\)") as caught:
+        scene.back(first)
+    assert "--dry-run" in caught.value.hint
+
+
+def test_a_path_that_snapshots_leave_out(scene: Scene) -> None:
+    first = scene.take({"a": "1", ".gitignore": "*.log"})
+    scene.lay({"x.log": "1"})
+    for path in ("x.log", ".dx"):
+        with pytest.raises(UsageError, match="no snapshot holds it"):
+            scene.plan(first, path)
+    with pytest.raises(UsageError, match="neither the snapshot nor the project"):
+        scene.plan(first, "nothing")
+
+
 def test_a_folder_with_only_compiled_leftovers_gives_way(scene: Scene) -> None:
     first = scene.take({"a": "1"})
     scene.remove("a")
