@@ -162,9 +162,13 @@ class SnapshotDiffResult(Result):
         return Section(line(Span(word, style), f"  {change.path}", Span(f"  {_mode(change)}", "dim")), shown)
 
     def _folders(self) -> Iterable[Block]:
-        for word, folders in (("+ added", self.diff.added_folders), ("- removed", self.diff.removed_folders)):
-            for folder in folders:
-                yield Text(line(f"{word}  {folder}/ (an empty folder)"), indent=1)
+        yield from _empty_folders("+ added", "green", self.diff.added_folders)
+        yield from _empty_folders("- removed", "red", self.diff.removed_folders)
+
+
+def _empty_folders(word: str, style: Style, folders: Iterable[str]) -> Iterable[Block]:
+    for folder in folders:
+        yield Text(line(Span(word, style), f"  {folder}/ (an empty folder)"), indent=1)
 
 
 def _mode(change: FileChange) -> str:
@@ -187,26 +191,33 @@ class RollbackResult(Result):
         return self.report.to_json()
 
     def summary(self) -> str:
-        return f"rollback: {plural(len(self.report.changes), 'file')}"
+        count = len(self.report.added_folders) + len(self.report.removed_folders)
+        folders = f", {plural(count, 'empty folder')}" if count else ""
+        return f"rollback: {plural(len(self.report.changes), 'file')}{folders}"
 
     def view(self) -> Sequence[Block]:
         report = self.report
         target = report.snapshot.id if report.snapshot is not None else ""
         changes = report.changes if self.verbose or report.dry_run else report.changes[:_LISTED_AT_MOST]
         blocks: list[Block] = []
-        if not report.changes:
+        folders = [*_empty_folders("+ created", "green", report.added_folders)]
+        folders += _empty_folders("- deleted", "red", report.removed_folders)
+        if not report.changes and not folders:
             blocks.append(Text(line(f"Everything is as in snapshot {target} already.")))
         else:
             verb = "Would go" if report.dry_run else "Went"
-            files = plural(len(report.changes), "file")
-            blocks += [Text(line(Span(f"{verb} back to snapshot {target}: {files}", "strong"))), Gap()]
-            blocks.append(Table(tuple(map(self._row, changes)), indent=1))
+            counts = [plural(len(report.changes), "file")] if report.changes else []
+            counts += [plural(len(folders), "empty folder")] if folders else []
+            blocks += [Text(line(Span(f"{verb} back to snapshot {target}: {', '.join(counts)}", "strong"))), Gap()]
+            if changes:
+                blocks.append(Table(tuple(map(self._row, changes)), indent=1))
         if len(changes) < len(report.changes):
             blocks.append(Text(line(f"… and {len(report.changes) - len(changes)} more (-v lists them)"), indent=1))
+        blocks.extend(folders)
         blocks.extend(Text(line(Span("note: ", "strong"), note)) for note in report.notes)
         if report.dry_run:
             return [*blocks, Gap(), Text(line(Span("Nothing was written (--dry-run).", "dim")))]
-        if report.changes:
+        if report.changes or folders:
             rows = [(f"{self.program} undo", "take the rollback back")]
             if report.saved is not None:
                 rows.append((f"{self.program} rollback {report.saved.id}", "the same, at any later time"))

@@ -84,6 +84,8 @@ class Restorer:
         changes = plan.changes
         return RollbackReport(
             changes=changes,
+            added_folders=plan.added_folders,
+            removed_folders=plan.removed_folders,
             pending=pending,
             notes=[*plan.notes(), *self._ground.loaded(changes)],
             operation=record.id if record is not None else None,

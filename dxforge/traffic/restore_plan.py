@@ -64,10 +64,28 @@ class RollbackPlan:
         """Every file that will be created, updated or deleted, with its mode where that matters."""
         return [_change(change, self.snapshot) for change in self.files]
 
+    @property
+    def added_folders(self) -> tuple[str, ...]:
+        """The folders that will be there again, and empty."""
+        return _leaves(self.make, [change.path for change in self.files if change.after is not None])
+
+    @property
+    def removed_folders(self) -> tuple[str, ...]:
+        """The empty folders that will be gone."""
+        return _leaves(self.drop, [change.path for change in self.files if change.after is None])
+
     def report(self) -> RollbackReport:
         """The plan as the user sees it before it is carried out."""
         notes = [f"in the way: {item.path} ({item.reason})" for item in self.blocked]
-        return RollbackReport(changes=self.changes, notes=notes + self.notes(), dry_run=True, snapshot=self.snapshot)
+        return RollbackReport(
+            changes=self.changes,
+            added_folders=self.added_folders,
+            removed_folders=self.removed_folders,
+            notes=notes + self.notes(),
+            ok=not self.blocked,
+            dry_run=True,
+            snapshot=self.snapshot,
+        )
 
     def notes(self) -> list[str]:
         """What else the user should know."""
@@ -84,7 +102,8 @@ class RollbackPlan:
             raise RollbackBlockedError(
                 f"{first.reason}, and no snapshot holds it" + (f" (and {more} more)" if more else ""),
                 where=first.path,
-                hint="Nothing was changed; move it away, then roll back again",
+                hint="Nothing was changed; move it away, then roll back again"
+                + (" (--dry-run shows all that is in the way)" if more else ""),
                 paths=tuple(item.path for item in self.blocked),
             )
         trees, files = self._grouped()
@@ -127,23 +146,37 @@ def above(path: str) -> Iterator[str]:
         yield path
 
 
+def _leaves(folders: Collection[str], files: Collection[str]) -> tuple[str, ...]:
+    """Those of ``folders`` that are above none of the others, nor of ``files``; sorted."""
+    inner = {folder for path in (*folders, *files) for folder in above(path)}
+    return tuple(sorted(folder for folder in folders if folder not in inner))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RollbackReport(InstallReport):
     """What a rollback did (or would do): ``snapshot`` is what the project is as again, ``saved`` what it was before.
 
-    ``saved`` is the newest snapshot; None in a dry run.
+    ``saved`` is the newest snapshot; None in a dry run. ``added_folders`` and ``removed_folders`` are empty ones. A dry
+    run's ``ok`` is False where something is in the way.
     """
 
+    added_folders: tuple[str, ...] = ()
+    removed_folders: tuple[str, ...] = ()
     snapshot: Snapshot | None = None
     saved: Snapshot | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As ``install --json``, plus both snapshots."""
+        """As ``install --json``, plus the folders and both snapshots."""
         snapshots = (("snapshot", self.snapshot), ("saved", self.saved))
-        return InstallReport.to_json(self) | {
-            name: None if item is None else {"id": item.id, "time": item.time, "label": item.label}
-            for name, item in snapshots
-        }
+        folders = {"added_folders": [*self.added_folders], "removed_folders": [*self.removed_folders]}
+        return (
+            InstallReport.to_json(self)
+            | folders
+            | {
+                name: None if item is None else {"id": item.id, "time": item.time, "label": item.label}
+                for name, item in snapshots
+            }
+        )
 
 
 def _change(change: FileChange, snapshot: Snapshot) -> Change:
@@ -207,7 +240,7 @@ class _Planner:
         self._rules = PastRules(self._then, store.content)
         known = {*self._then.files, *self._then.folders, *files, *picture.folders}
         self._paths = tuple(sorted(paths))
-        self._selected = selection(self._paths, known)
+        self._selected = selection(self._paths, known, store.root)
         self._left_out = {item.path for item in snapshot.left_out}
         self._deleted: set[str] = set()
         self._drop: frozenset[str] = frozenset()

@@ -7,6 +7,7 @@ import fnmatch
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dxforge.errors import UsageError
 from dxforge.store.ignore import Ignore
@@ -15,12 +16,13 @@ from dxforge.store.survey import FOLD_CASE
 from dxforge.store.tree import SYMLINK
 
 
-def selection(paths: Collection[str], known: Collection[str]) -> Callable[[str], bool]:
+def selection(paths: Collection[str], known: Collection[str], root: Path) -> Callable[[str], bool]:
     """Which paths were chosen: by name, by a folder above, or by a glob where no such name is known.
 
     Args:
         paths: what the user named, from the root (none: everything).
         known: the paths of all files and folders.
+        root: the project's folder, looked at for a better word where a path is not known.
 
     Raises:
         UsageError: one of them means none.
@@ -35,6 +37,9 @@ def selection(paths: Collection[str], known: Collection[str]) -> Callable[[str],
             names.add(plain)
         elif any(fnmatch.fnmatchcase(item, plain) for item in known):
             globs.append(plain)
+        elif os.path.lexists(root / plain):
+            hint = "Name another file or folder; .gitignore and [snapshots] in dx.toml say what is left out"
+            raise UsageError("no snapshot holds it, so a rollback does not touch it", where=path, hint=hint)
         else:
             near = difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
             hint = f"Did you mean {near[0]}" if near else "Name a file or folder that one of them has"

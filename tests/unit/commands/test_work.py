@@ -82,6 +82,12 @@ RESULTS: list[tuple[Result, int, str]] = [
         "rollback: 1 file",
     ),
     (RollbackResult(report=RollbackReport(snapshot=SNAPSHOT, dry_run=True)), 0, "rollback: 0 files"),
+    (
+        RollbackResult(report=RollbackReport(snapshot=SNAPSHOT, added_folders=(HOSTILE,), removed_folders=("old",))),
+        0,
+        "rollback: 0 files, 2 empty folders",
+    ),
+    (RollbackResult(report=RollbackReport(snapshot=SNAPSHOT, dry_run=True, ok=False)), 1, "rollback: 0 files"),
     (TasksResult(command="list", tasks=TASKS), 0, "tasks: 1 running, 1 waiting, 1 failed, 1 done"),
     (TasksResult(command="run", tasks=TASKS), 1, "tasks: 1 running, 1 waiting, 1 failed, 1 done"),
     (TasksResult(command="retry", tasks=TASKS, about=3), 0, "tasks: 1 running, 1 waiting, 1 failed, 1 done"),
