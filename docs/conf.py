@@ -13,7 +13,7 @@ author = "the dxforge developers"
 version = release = version_of("dxforge")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_ext.from_code"]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_build", "_ext"]
 root_doc = "index"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

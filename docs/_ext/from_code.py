@@ -55,8 +55,21 @@ def find_public(
     return make_refnode(app.builder, node["refdoc"], target.docname, target.node_id, inside, name)
 
 
+def always(_app: Sphinx, env: BuildEnvironment, *_known: set[str]) -> list[str]:
+    """What is made from the code may be different though the page is not."""
+    return [page for page in env.found_docs if _PLACE.search(env.doc2path(page).read_text(encoding="utf-8"))]
+
+
+def whole_sentences(_app: Sphinx, what: str, _name: str, _what: object, _options: object, lines: list[str]) -> None:
+    """Napoleon takes what stands before a colon in a property's first line for its type; an empty line prevents it."""
+    if what in {"property", "attribute"}:
+        lines.insert(0, "")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register it."""
     app.connect("source-read", fill)
+    app.connect("env-get-outdated", always)
     app.connect("missing-reference", find_public)
+    app.connect("autodoc-process-docstring", whole_sentences, priority=400)
     return {"version": "1", "parallel_read_safe": True}

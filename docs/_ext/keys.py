@@ -17,10 +17,10 @@ from dxforge.config import model
 SECTIONS: tuple[tuple[str, str, type[Any], tuple[str, ...]], ...] = (
     ("project", "The project.", model.Config, ("name", "packages_dir")),
     ("packages.NAME", 'A package of the Python index. `NAME = ">=1,<2"` is short for this.', model.PyPISpec, ()),
-    ("packages.NAME (npm)", "", model.NpmSpec, ()),
-    ("packages.NAME (path)", "", model.PathSpec, ()),
-    ("packages.NAME (git)", "", model.GitSpec, ()),
-    ("packages.NAME (url)", "", model.UrlSpec, ()),
+    ("packages.NAME (npm)", "A package of the npm registry.", model.NpmSpec, ()),
+    ("packages.NAME (path)", "A folder or archive.", model.PathSpec, ()),
+    ("packages.NAME (git)", "A git repository.", model.GitSpec, ()),
+    ("packages.NAME (url)", "An archive at an address.", model.UrlSpec, ()),
     ("traffic", "", model.TrafficConfig, ()),
     ("tools.NAME", "", model.ToolConfig, ()),
     ("tools.NAME.health", "", model.HealthConfig, ()),
@@ -38,6 +38,8 @@ SECTIONS: tuple[tuple[str, str, type[Any], tuple[str, ...]], ...] = (
 
 NOTES = {
     "project.name": "The project's name; the folder's where it is not given.",
+    "project.packages_dir": "The folder that packages go into.",
+    "packages.NAME.project": "The distribution's name on the index, where it is not NAME.",
     "packages.NAME.version": "PEP 440 specifiers, for example `>=4.9,<5`; any version where empty.",
     "packages.NAME.with_dependencies": "Whether its own dependencies are installed too; else pip does that.",
     "packages.NAME.prereleases": "Whether pre-releases count.",
@@ -110,7 +112,7 @@ def markdown() -> str:
         hints = typing.get_type_hints(kind)
         for path, field, said in keys:
             if path.rpartition(".")[0] == table:
-                row = (f"`{field.name}`", _type(hints[field.name]), _default(field), said)
+                row = (f"`{field.name}`", _type(hints[field.name]), _default(path, field), said)
                 lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |")
         lines.append("")
     return "\n".join(lines)
@@ -147,9 +149,11 @@ def _type(hint: Any) -> str:
     return plain.get(hint, "table")
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
+def _default(path: str, field: dataclasses.Field[Any]) -> str:
     if field.default is dataclasses.MISSING:
-        return "" if field.default_factory is not dataclasses.MISSING else "required"
+        # The model has a project's name always; a dx.toml need not.
+        optional = field.default_factory is not dataclasses.MISSING or path == "project.name"
+        return "" if optional else "required"
     if field.default in ((), "", None):
         return ""
     return f"`{json.dumps(field.default)}`"

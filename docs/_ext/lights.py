@@ -125,15 +125,12 @@ def _row(name: str, situation: str, base: Content, yours: Content, theirs: Conte
     change = decided().get(name)
     light = change.light if change is not None else TrafficLight.GREEN
     does = _DOES[change.action] if change is not None else "nothing"
-    said = change.reason if change is not None else "nothing: there is nothing to decide"
+    said = f'<br><span class="dx-said">“{escape(change.reason)}”</span>' if change is not None else ""
     if change is not None and change.set_aside is not None:
         does = f"{does}; theirs is written beside it as <code>.new</code>"
     sign = f'<span class="dx-{light.value}">{_sign(light)}</span>'
     picture = _three_files(base, yours, theirs)
-    return (
-        f"<tr><td>{escape(situation)}</td><td>{picture}</td><td>{sign}</td>"
-        f'<td>{does}<br><span class="dx-said">“{escape(said)}”</span></td></tr>'
-    )
+    return f"<tr><td>{escape(situation)}</td><td>{picture}</td><td>{sign}</td><td>{does}{said}</td></tr>"
 
 
 def _sign(light: TrafficLight) -> str:
@@ -222,7 +219,7 @@ def base_moves() -> str:
         ("installed", "base: 1.0", "yours: 1.0", "line"),
         ("you edit", "base: 1.0", "yours: 1.0 + edit", "mine"),
         ("2.0 is proposed", "base: 1.0", "yours: 1.0 + edit", "theirs"),
-        ("you decide", "base: 2.0", "accepted: 2.0 + edit", "mine"),
+        ("you decide", "base: 2.0", "yours: what you chose", "mine"),
     )
     parts = []
     for number, (title, base, yours, kind) in enumerate(steps):
