@@ -173,6 +173,7 @@ async def play(page: Page, project: Project, twin: Project, act: Act) -> None:
     if act.kind == "undo":
         if page.undo is not None:
             answer = await page.ask("undo", act.times, operation=page.undo["id"])
+            event("undo")
             await same(answer, manager.undo, project, twin)
         return
     if not page.files:
@@ -200,6 +201,7 @@ async def play(page: Page, project: Project, twin: Project, act: Act) -> None:
     elif act.kind in ("accept", "reject"):
         decide = manager.accept if act.kind == "accept" else manager.reject
         answer = await page.ask("decide", act.times, what=act.kind, files=wanted)
+        event(f"a file: {act.kind}")
         await same(answer, lambda: decide(path), project, twin)
     else:
         await hunk(page, project, twin, act, path)
@@ -264,7 +266,7 @@ async def same(answer: Message, work: Any, project: Project, twin: Project) -> N
 
 
 @SETTINGS
-@given(shapes=st.lists(SHAPES, min_size=1, max_size=4), acts=st.lists(ACTS, min_size=1, max_size=8))
+@given(shapes=st.lists(SHAPES, min_size=2, max_size=5), acts=st.lists(ACTS, min_size=4, max_size=10))
 def test_a_page_does_what_python_does_and_once(shapes: list[Shape], acts: list[Act]) -> None:
     with scene(shapes) as (project, twin):
 
