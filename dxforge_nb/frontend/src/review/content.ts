@@ -67,7 +67,10 @@ function viewing(state: State, opened: Opened): Spec {
     return { ...shared, old: null, text: sides[side] ?? "", oldLabel: "", textLabel: label, tone, hunks: [] };
   };
   if (second === undefined) return alone(first, "none");
-  if (sides[second] === null) return alone(first, "removed");
+  if (sides[second] === null) {
+    const gone = alone(first, "removed");
+    return { ...gone, textLabel: `${gone.textLabel}: ${goneWords(second)}` };
+  }
   if (sides[first] === null) return alone(second, "added");
   const proposal = state.tab === "proposal" ? openProposal(opened) : null;
   return {
@@ -79,4 +82,10 @@ function viewing(state: State, opened: Opened): Spec {
     tone: "none",
     hunks: proposal?.hunks ?? [],
   };
+}
+
+/** Who has deleted, or would delete, a file that a side does not have. */
+function goneWords(side: Side): string {
+  if (side === "proposal") return "accepting deletes it";
+  return side === "local" ? "you deleted it" : "upstream deleted it";
 }

@@ -48,7 +48,6 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
   );
   let key = "";
   let editor: Editor | null = null;
-  let refocus = false;
   let revealed = -1;
 
   const detail: Detail = {
@@ -91,7 +90,6 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
     if (host.contains(document.activeElement)) {
       // Whatever has the focus goes away: keep the place.
       panel.focus({ preventScroll: true });
-      refocus = true;
     }
     editor?.destroy();
     editor = null;
@@ -113,10 +111,8 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
     setAttribute(labels, "data-layout", content.spec.old === null ? null : editor.layout);
     labels.replaceChildren(...labelsOf(content.spec.oldLabel, content.spec.textLabel, content.spec, editor.layout));
     editor.mark(state.hunk, waitingFor(state, state.selected ?? ""));
-    const wanted = refocus && panel === document.activeElement;
-    if (wanted) detail.focus(state);
+    if (panel === document.activeElement) detail.focus(state);
     else if (content.spec.hunks.length > 0) editor.reveal(state.hunk, false);
-    refocus = false;
   };
   return detail;
 }

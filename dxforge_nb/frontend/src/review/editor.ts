@@ -53,7 +53,15 @@ class Mounted implements Editor {
     const config = diffConfig(docs, ranges);
     this.layout = spec.old === null ? "unified" : layoutFor(spec, docs, ranges);
     this.#parent = parent;
-    this.#bars = { current: 0, waiting: new Map(), decide: events.decide, choose: events.choose, elements: new Map() };
+    this.#bars = {
+      current: 0,
+      waiting: new Map(),
+      decide: events.decide,
+      choose: events.choose,
+      lost: () => this.#keepFocus(),
+      focused: null,
+      elements: new Map(),
+    };
     const dark = new Compartment();
     const common = shared(spec, dark);
     const own = [common, spec.editable ? editing(spec, events) : reading(spec.textLabel)];
@@ -127,6 +135,13 @@ class Mounted implements Editor {
     for (const end of this.#watched) end();
     this.#end.destroy();
     this.#parent.replaceChildren();
+  }
+
+  #keepFocus(): void {
+    queueMicrotask(() => {
+      this.#bars.focused = null;
+      if (document.activeElement === document.body && this.#view.dom.isConnected) this.focus();
+    });
   }
 
   // Heights below the visible part are estimates until they have been drawn: hence the repeats. CodeMirror's own way

@@ -10,6 +10,9 @@ export interface HunkBars {
   waiting: ReadonlyMap<string, Verb | "resolve">;
   readonly decide: (verb: Verb, hunk: string) => void;
   readonly choose: (index: number) => void;
+  /** The bar that has the focus was taken away, because it is out of sight now. */
+  readonly lost: () => void;
+  focused: HTMLElement | null;
   readonly elements: Map<number, { readonly element: HTMLElement; refresh(): void }>;
 }
 
@@ -49,7 +52,13 @@ export class HunkBar extends WidgetType {
       reject,
     );
     const choose = (): void => this.#bars.choose(this.#index);
-    element.addEventListener("focusin", choose);
+    element.addEventListener("focusin", () => {
+      this.#bars.focused = element;
+      choose();
+    });
+    element.addEventListener("focusout", (event) => {
+      if (event.relatedTarget !== null) this.#bars.focused = null;
+    });
     element.addEventListener("mousedown", choose);
     const refresh = (): void => {
       const verb = this.#bars.waiting.get(this.#hunk.id) ?? this.#bars.waiting.get("");
@@ -65,6 +74,7 @@ export class HunkBar extends WidgetType {
   }
 
   override destroy(element: HTMLElement): void {
+    if (this.#bars.focused === element) this.#bars.lost();
     if (this.#bars.elements.get(this.#index)?.element === element) this.#bars.elements.delete(this.#index);
   }
 

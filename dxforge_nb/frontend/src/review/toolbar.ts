@@ -81,7 +81,8 @@ export function makeToolbar(commands: Commands): Toolbar {
         setEnabled(all[name], on);
       }
       // Where both sides changed the same lines, taking one whole is the last resort.
-      const main = entry?.light === "red" ? (can.edit ? all.edit : null) : all.accept;
+      const combines = can.edit && state.opened?.sides.proposal !== null && state.opened?.sides.local !== null;
+      const main = entry?.light !== "red" ? all.accept : combines ? all.edit : null;
       for (const each of [all.accept, all.edit]) each.classList.toggle("dx-primary", each === main);
       setAttribute(all.accept, "aria-busy", waiting === "accept" ? "true" : null);
       setAttribute(all.reject, "aria-busy", waiting === "reject" ? "true" : null);
