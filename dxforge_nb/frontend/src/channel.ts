@@ -99,7 +99,7 @@ class ModelChannel implements Channel {
   // -------------------------------------------------------------------------------------------------------- messages
 
   request<Answer>(op: string, args: object = {}): Promise<Answer> {
-    if (this.#gone !== "") {
+    if (this.#gone !== "" || (this.#signal.aborted && op !== "unwatch")) {
       return Promise.reject(this.#disconnected());
     }
     const now = performance.now();

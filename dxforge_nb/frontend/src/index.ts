@@ -14,11 +14,9 @@ const MOUNTS: Record<Kind, Mount> = { review: mountReview, status: mountStatus }
 
 interface Context {
   model: Model;
-  /** anywidget 0.11 and newer; older ones call what was returned instead. */
-  signal?: AbortSignal;
 }
 
-// anywidget calls this once per model.
+// anywidget calls this once per model, and what `initialize` and `render` return when the model or the view ends.
 export default function panel(): object {
   let channel: Channel | undefined;
 

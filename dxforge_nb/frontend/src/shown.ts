@@ -2,7 +2,6 @@
 
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
 // Control sequences of ECMA-48: CSI, OSC up to its end, and the two-character ones.
-// eslint-disable-next-line no-control-regex
 const TERMINAL = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])/g;
 
 /** `text` on one line: control, bidirectional and invisible characters as `\x1b`. */

@@ -196,6 +196,15 @@ describe("the link", () => {
     expect(channel.link.state).toBe("disconnected");
   });
 
+  it("ends when the notebook goes on with another kernel", async () => {
+    const { model, kernel, channel } = await live();
+    model.widget_manager.kernel = new FakeKernel();
+    kernel.disposed.emit();
+    expect(channel.link.state).toBe("disconnected");
+    end.abort();
+    expect(model.widget_manager.kernel.statusChanged.slots.size).toBe(0);
+  });
+
   it("ends when nothing can be sent any more", async () => {
     const { model, channel } = await live();
     model.broken = true;
@@ -405,6 +414,7 @@ describe("the end of a channel", () => {
     expect([...model.listeners.values()].map((listeners) => listeners.size)).toEqual([0, 0]);
     expect(vi.getTimerCount()).toBe(0);
     const before = model.sent.length;
+    expect(await failed(channel.request("decide"))).toMatchObject({ kind: "disconnected" });
     setVisible(false);
     setVisible(true);
     await vi.advanceTimersByTimeAsync(10 * LEASE_MS);
