@@ -24,6 +24,7 @@ from dxforge.remote.model import ACTION, ARTIFACT, BLOB, JSON, OBJECT, Entry, It
 from dxforge.remote.sync import Remote
 from dxforge.remote.threads import begin
 from dxforge.store.model import Snapshot
+from dxforge.store.objects import children
 from dxforge.store.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
@@ -109,10 +110,24 @@ class Syncing:
                 report = remote.push(items, refs, whole=True, check=check)
             return report
 
-    def verify(self, *, check: Check) -> PullReport:
-        """Read everything there, and mark what is damaged, so that the next push heals it."""
+    def verify(self, *, check: Check) -> Pulled:
+        """Read everything there, and mark what is damaged, so that the next push heals it.
+
+        Returns:
+            With no snapshots nor results; ``lost`` also has those of other projects, and those found earlier.
+        """
+        links: dict[str, list[str]] = {}
+
+        def take(entry: Entry, content: memoryview) -> None:
+            if entry.kind == OBJECT:
+                kind, _, oid = entry.name.partition(":")
+                links[oid] = [] if kind == "blob" else [other for other, _ in children(kind, bytes(content))]
+
         with self._lock(check):
-            return self.remote().verify(check=check)
+            report = self.remote().pull(take, in_threads=True, check=check)
+        wanted = dict.fromkeys(oid for refs in report.refs for oid in _texts(refs.values.get("snapshots")))
+        sound: set[str] = set()
+        return Pulled(report=report, lost=tuple(oid for oid in wanted if not _is_whole(oid, links, sound)))
 
     def pull(self, *, check: Check) -> Pulled:
         """Take over snapshots and build results that are not here; the project's own files are left as they are."""
@@ -209,6 +224,20 @@ class Syncing:
 
     def _lock(self, check: Check) -> contextlib.AbstractContextManager[None]:
         return project_lock(self._folder(), wait_s=_WAIT_S, events=self._events, check=check, name="sync.lock")
+
+
+def _is_whole(oid: str, links: Mapping[str, list[str]], sound: set[str]) -> bool:
+    """Whether everything that an object needs is in ``links``; what is goes into ``sound``."""
+    seen: set[str] = set()
+    todo = [oid]
+    while todo:
+        one = todo.pop()
+        if one not in links:
+            return False
+        seen.add(one)
+        todo.extend(other for other in links[one] if other not in seen and other not in sound)
+    sound |= seen
+    return True
 
 
 def location_of(config: Config, environment: RemoteEnvironment) -> Location:

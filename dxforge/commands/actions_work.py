@@ -50,7 +50,7 @@ class WorkActions(Desk):
             if pull:
                 return PullResult(pulled=await in_thread(lambda check: syncing.pull(check=check)), where=where)
             if verify:
-                return VerifyResult(report=await in_thread(lambda check: syncing.verify(check=check)), where=where)
+                return VerifyResult(found=await in_thread(lambda check: syncing.verify(check=check)), where=where)
             return SyncResult(report=await in_thread(lambda check: syncing.push(check=check)), where=where)
 
         return self._work(work)

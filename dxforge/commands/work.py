@@ -97,10 +97,7 @@ class PullResult(Result):
         found = f"{plural(len(pulled.snapshots), 'new snapshot')}, {plural(pulled.results, 'new build result')}"
         read = Span(f"  {size(pulled.report.size_bytes)} read", "dim")
         blocks: list[Block] = [Text(line("Remote ", Span(self.where, "strong"), f": {found}", read))]
-        blocks.extend(_damage(pulled.report))
-        if pulled.lost:
-            names = ", ".join(oid[:8] for oid in pulled.lost)
-            blocks.append(Text(line(Span("no longer whole there: ", "red"), names)))
+        blocks.extend(_damage(pulled))
         if pulled.others:
             text = f"it also holds snapshots of {', '.join(pulled.others)}; they were left there"
             blocks.append(Text(line(Span("note: ", "strong"), text)))
@@ -111,30 +108,47 @@ class PullResult(Result):
 class VerifyResult(Result):
     """What ``sync --verify`` found."""
 
-    report: PullReport
+    found: Pulled
     where: str
 
     @property
     def exit_code(self) -> int:
-        return DONE if self.report.ok else FAILED
+        return DONE if self.found.ok else FAILED
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.report.to_json(), "remote": self.where}
+        found = self.found
+        return {**found.report.to_json(), "ok": found.ok, "lost": list(found.lost), "remote": self.where}
 
     def summary(self) -> str:
-        return f"sync: {plural(self.report.items, 'item')} checked, {len(self.report.damage)} damaged"
+        report = self.found.report
+        return f"sync: {plural(report.items, 'item')} checked, {len(report.damage)} damaged"
 
     def view(self) -> Sequence[Block]:
-        checked = f": {plural(self.report.items, 'item')}, {size(self.report.size_bytes)}, as they were uploaded."
-        return [Text(line("Remote ", Span(self.where, "strong"), checked)), *_damage(self.report)]
+        report = self.found.report
+        checked = f": {plural(report.items, 'item')}, {size(report.size_bytes)}, as they were uploaded."
+        title = Text(line("Remote ", Span(self.where, "strong"), "." if _is_empty(report) else checked))
+        return [title, *_damage(self.found)]
 
 
-def _damage(report: PullReport) -> list[Block]:
+def _is_empty(report: PullReport) -> bool:
+    """Whether nothing was ever uploaded there, or nothing is left of it."""
+    return not (report.items or report.refs or report.damage)
+
+
+def _damage(found: Pulled) -> list[Block]:
+    report = found.report
+    if _is_empty(report):
+        return [Text(line(Span("note: ", "strong"), "nothing has been uploaded there yet"))]
+    blocks: list[Block] = []
     count = sum(damage.items for damage in report.damage)
-    if not count:
-        return []
-    text = f"{plural(count, 'item')} there damaged or gone; the next sync from a machine that has them heals it"
-    return [Text(line(Span("damage: ", "red"), text))]
+    if count:
+        blocks.append(Text(line(Span("damage: ", "red"), f"{plural(count, 'item')} there damaged or gone")))
+    if found.lost:
+        names = ", ".join(oid[:8] for oid in found.lost)
+        blocks.append(Text(line(Span("snapshots no longer whole there: ", "red"), names)))
+    if blocks:
+        blocks.append(Text(line("The next sync from a machine that still has them heals it.")))
+    return blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -75,6 +75,14 @@ def owner_id(state_dir: Path) -> str:
         raise write_error(error, file, "cannot be written") from error
 
 
+def owner_or_new(state_dir: Path) -> str:
+    """`owner_id` where that is made already, else one that nobody has; writes nothing."""
+    try:
+        return (state_dir / "owner").read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return secrets.token_hex(8)
+
+
 class SyncState:
     """The folder of one remote. Reading never fails, and what cannot be written is not remembered.
 

@@ -44,7 +44,7 @@ from dxforge.remote.publish import Publisher
 from dxforge.remote.push import Push
 from dxforge.remote.reading import held_entries, known_damage, read, refs_of
 from dxforge.remote.session import Circuit, Objects, Session
-from dxforge.remote.state import Head, SyncState, owner_id
+from dxforge.remote.state import Head, SyncState, owner_id, owner_or_new
 from dxforge.remote.view import View, look
 
 Check = Callable[[], None]
@@ -172,7 +172,8 @@ class Remote:
     ) -> SyncPlan:
         """What `push` with the same arguments would do; uploads nothing. The remote is asked what it has."""
         session = self._session(check)
-        push = self._push(session, items, refs, whole=whole, check=check)
+        owner = owner_or_new(self._state_dir)
+        push = self._push(session, items, refs, owner=owner, whole=whole, check=check)
         return push.plan(self._look(session, check))
 
     def push(
@@ -200,7 +201,7 @@ class Remote:
         """
         self._refuse_writing()
         session = self._session(check)
-        push = self._push(session, items, refs, whole=whole, check=check)
+        push = self._push(session, items, refs, owner=self.owner, whole=whole, check=check)
         publisher = self._publisher(session, check)
         head, published = self._publish(publisher, push.change)
         # Only now: before, they would be lost to the next push when this one is interrupted.
@@ -353,6 +354,7 @@ class Remote:
         items: Iterable[Item],
         refs: Mapping[str, JSON] | None,
         *,
+        owner: str,
         whole: bool,
         check: Check,
     ) -> Push:
@@ -366,7 +368,7 @@ class Remote:
             options=self.options,
             events=self._events,
             spool_dir=self._state_dir,
-            owner=self.owner,
+            owner=owner,
             label=self._label,
             shown=self.location.shown,
             items=everything,
@@ -391,7 +393,8 @@ class Remote:
         everything = either(gone, before)
         self._state.save_damaged(everything)
         count = sum(mask.bit_count() for mask in gone.values())
-        text = f"{count} items in {len(gone)} packs are damaged; the next sync from a machine that has them heals it"
+        items = f"{count} item{'' if count == 1 else 's'} in {len(gone)} pack{'' if len(gone) == 1 else 's'}"
+        text = f"damaged: {items}; the next sync from a machine that has them heals it"
         self._events.emit(Notice(text=f"{self.location.shown}: {text}"))
         if session is None or not self.options.write:
             with self._lock:

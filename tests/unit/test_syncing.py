@@ -133,6 +133,42 @@ def test_damage_there_costs_only_the_snapshot_that_has_it(base: Path) -> None:
     assert pulled(two).ok
 
 
+def test_verifying_tells_of_damage_until_it_is_healed(base: Path) -> None:
+    one, two = project(base, "one"), project(base, "two", called="other")
+    (one / "sub" / "deep").mkdir(parents=True)
+    (one / "sub" / "deep" / "big.bin").write_bytes(b"\7" * 50_000)
+    taken = SnapshotStore(one).take("first")
+    SnapshotStore(two).take("sound")
+    for root in (one, two):
+        syncing_of(root).push(check=nothing)
+        assert syncing_of(root).verify(check=nothing).ok
+    assert taken is not None
+    for pack in (base / "shared").rglob("packs/*"):
+        data = bytearray(pack.read_bytes())
+        at = data.find(b"\7" * 1000)
+        if at >= 0:
+            data[at] = 0
+            pack.chmod(0o644)
+            pack.write_bytes(bytes(data))
+    for root in (one, two, two):  # the first look takes note of it there, and the others must not think all is well
+        found = syncing_of(root).verify(check=nothing)
+        assert not found.ok
+        assert found.lost == (taken.oid,)
+    assert syncing_of(one).push(check=nothing).uploads == 1
+    assert syncing_of(two).verify(check=nothing).ok
+
+
+def test_a_plan_writes_nothing(base: Path) -> None:
+    root = project(base, "one")
+    SnapshotStore(root).take("first")
+    before = sorted((root / ".dx").rglob("*"))
+    plan = syncing_of(root).plan(check=nothing)
+    assert plan.uploads == 4
+    assert sorted((root / ".dx").rglob("*")) == before
+    assert syncing_of(root).push(check=nothing).uploads == plan.uploads
+    assert syncing_of(root).plan(check=nothing).uploads == 0
+
+
 def heard() -> tuple[EventBus, list[str]]:
     events, texts = EventBus(), list[str]()
 

@@ -123,7 +123,17 @@ RESULTS: list[tuple[Result, int, str]] = [
         1,
         "sync: fetched 0 snapshots, 0 build results",
     ),
-    (VerifyResult(report=PullReport(items=4, damage=(DAMAGE,)), where="r"), 1, "sync: 4 items checked, 1 damaged"),
+    (
+        VerifyResult(found=Pulled(report=PullReport(items=4), lost=("ab" * 20,)), where="r"),
+        1,
+        "sync: 4 items checked, 0 damaged",
+    ),
+    (VerifyResult(found=Pulled(report=PullReport()), where="r"), 0, "sync: 0 items checked, 0 damaged"),
+    (
+        VerifyResult(found=Pulled(report=PullReport(items=4, damage=(DAMAGE,))), where="r"),
+        1,
+        "sync: 4 items checked, 1 damaged",
+    ),
     (
         PrefetchResult(
             report=PrefetchReport(

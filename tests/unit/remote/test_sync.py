@@ -356,7 +356,7 @@ def test_rot_is_found_by_who_reads_and_healed_by_who_has_it(place: Place) -> Non
     (damage,) = report.damage
     assert ([entry.name for entry in damage.entries], damage.reason) == ([items[2].name], "it is not what was uploaded")
     assert contents.keys() == keys(*items[:2], *items[3:])
-    assert any("1 items in 1 packs are damaged" in text for text in yours.notices)
+    assert any("damaged: 1 item in 1 pack;" in text for text in yours.notices)
     place.audit()
     healed = mine.remote.push(items, {"head": 1})
     assert (healed.uploads, healed.ok) == (1, True)
