@@ -28,12 +28,16 @@ export function mountStatus(frame: Frame, channel: Channel, signal: AbortSignal)
   let timer: ReturnType<typeof setTimeout> | undefined;
   const tick = (): void => {
     clearTimeout(timer);
+    if (channel.link.state === "disconnected" || document.visibilityState !== "visible") {
+      return; // Nobody knows whether anything is still up.
+    }
     const nowMs = now();
     const holdsMs = Math.min(tools.tick(nowMs), tasks.tick(nowMs), SLOWEST_TICK_MS);
     facts.tick(nowMs);
-    timer = document.visibilityState === "visible" ? setTimeout(tick, holdsMs) : undefined;
+    timer = setTimeout(tick, holdsMs);
   };
   document.addEventListener("visibilitychange", tick, { signal });
+  channel.onLink(tick, signal);
   signal.addEventListener("abort", () => clearTimeout(timer));
 
   const show = ({ state }: StatusState): void => {

@@ -163,6 +163,13 @@ describe("live", () => {
     expect(all(".dxs-tools .dxs-group")).toHaveLength(0);
   });
 
+  it("stands still when the kernel is gone: it may not be so any more", async () => {
+    model.tell({ closed: true });
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(cells("tools")[3]).toBe("30 s");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it("stops with the panel", async () => {
     end.abort();
     await vi.advanceTimersByTimeAsync(120_000);
