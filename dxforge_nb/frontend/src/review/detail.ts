@@ -5,10 +5,11 @@ import { shown } from "../shown";
 import { type Content, contentOf } from "./content";
 import type { Entry, Opened, Verb } from "./model";
 import { changedSince, entryOf, isEdited, lightsOf, waitingFor } from "./queries";
+import { stepWithArrows } from "./roving";
 import type { Editor, EditorModule, Events } from "./spec";
 import type { Layout, Question, State, Tab } from "./state";
 import type { Toolbar } from "./toolbar";
-import { LIGHTS, meaning, modeWords, TAB_NAMES, tabsFor } from "./words";
+import { counted, digits, LIGHTS, meaning, modeWords, TAB_NAMES, tabsFor, UNDER_WAY } from "./words";
 
 export interface DetailEvents extends Events {
   tab(tab: Tab): void;
@@ -156,9 +157,9 @@ function makeHead(): { element: HTMLElement; render(entry: Entry | null, state: 
       setText(folder, path.slice(0, cut));
       setText(name, path.slice(cut));
       const index = state.shown.findIndex((each) => each.path === entry.path);
-      setText(place, index < 0 ? "" : `${index + 1} of ${state.shown.length.toLocaleString("en")}`);
+      setText(place, index < 0 ? "" : `${digits(index + 1)} of ${digits(state.shown.length)}`);
       const verb = waitingFor(state, entry.path).get("");
-      setText(wait, verb === undefined ? "" : { accept: "accepting…", reject: "rejecting…", resolve: "saving…" }[verb]);
+      setText(wait, verb === undefined ? "" : UNDER_WAY[verb]);
       const opened = state.opened?.entry.path === entry.path ? state.opened : null;
       const { accept, reject } = meaning(entry, opened);
       setText(why, `${sentence(shown(entry.reason))} Accept: ${accept}. Reject: ${reject}.`);
@@ -210,7 +211,7 @@ function questionWords(question: Question, state: State): readonly [string, stri
   if (question.kind === "discard") return ["Discard your unsaved edit of this file?", "Yes, discard my edit"];
   const paths = new Set(question.files.map((file) => file.path));
   const { yellow, red } = lightsOf(state.files.filter((entry) => paths.has(entry.path)));
-  const files = paths.size === 1 ? "1 file" : `${paths.size.toLocaleString("en")} files`;
+  const files = counted(paths.size, "file");
   const hidden = question.scope === "all" ? state.files.length - paths.size : 0;
   const drafts = [...state.drafts].filter(([path, draft]) => paths.has(path) && isEdited(draft)).length;
   const means: Record<Verb, string> = {
@@ -218,9 +219,9 @@ function questionWords(question: Question, state: State): readonly [string, stri
     reject: "All your files stay as they are.",
   };
   const parts = [
-    `${yellow.toLocaleString("en")} yellow, ${red.toLocaleString("en")} red.`,
+    `${digits(yellow)} yellow, ${digits(red)} red.`,
     means[question.verb],
-    hidden > 0 ? `${hidden.toLocaleString("en")} that the filter hides are left alone.` : "",
+    hidden > 0 ? `${digits(hidden)} that the filter hides are left alone.` : "",
     drafts > 0 ? `${drafts === 1 ? "An unsaved edit is" : `${drafts} unsaved edits are`} discarded.` : "",
     "Undo brings everything back.",
   ];
@@ -264,16 +265,7 @@ function makeTabs(events: DetailEvents): { element: HTMLElement; render(entry: E
     }),
   );
   const element = h("div", { class: "dx-tabs", role: "tablist", "aria-label": "What to compare" }, ...all.values());
-  element.addEventListener("keydown", (event) => {
-    const visible = [...all.values()].filter((each) => !each.hidden);
-    const at = visible.findIndex((each) => each === document.activeElement);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: visible.length - 1 }[event.key];
-    if (to === undefined || at < 0) return;
-    event.preventDefault();
-    const next = visible[(to + visible.length) % visible.length];
-    next?.focus();
-    next?.click();
-  });
+  stepWithArrows(element, (tab) => tab.click());
   return {
     element,
     render(entry, state, panel) {

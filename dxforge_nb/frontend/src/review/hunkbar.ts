@@ -3,6 +3,7 @@
 import { type EditorView, WidgetType } from "@codemirror/view";
 import { button, h, setAttribute, setEnabled, setText } from "../dom";
 import type { Hunk, Verb } from "./model";
+import { counted, digits, UNDER_WAY } from "./words";
 
 /** What all bars of one editor share. `elements` are those that are drawn now, by their place. */
 export interface HunkBars {
@@ -15,8 +16,6 @@ export interface HunkBars {
   focused: HTMLElement | null;
   readonly elements: Map<number, { readonly element: HTMLElement; refresh(): void }>;
 }
-
-const WAITING = { accept: "accepting…", reject: "rejecting…", resolve: "saving…" } as const;
 
 export class HunkBar extends WidgetType {
   readonly #hunk: Hunk;
@@ -62,7 +61,7 @@ export class HunkBar extends WidgetType {
     element.addEventListener("mousedown", choose);
     const refresh = (): void => {
       const verb = this.#bars.waiting.get(this.#hunk.id) ?? this.#bars.waiting.get("");
-      setText(state, verb === undefined ? "" : WAITING[verb]);
+      setText(state, verb === undefined ? "" : UNDER_WAY[verb]);
       setAttribute(element, "aria-busy", verb === undefined ? null : "true");
       setAttribute(element, "data-current", this.#bars.current === this.#index);
       setEnabled(accept, verb === undefined);
@@ -111,9 +110,9 @@ export class OtherSide extends WidgetType {
 
 function linesWords(hunk: Hunk): string {
   const [removed, added] = [hunk.old[1] - hunk.old[0], hunk.new[1] - hunk.new[0]];
-  const count = (lines: number): string => (lines === 1 ? "1 line" : `${lines.toLocaleString("en")} lines`);
+  const count = (lines: number): string => counted(lines, "line");
   if (removed === 0) return `adds ${count(added)}`;
   if (added === 0) return `removes ${count(removed)}`;
   if (removed === added) return `changes ${count(removed)}`;
-  return `${count(removed)} ${removed === 1 ? "becomes" : "become"} ${added.toLocaleString("en")}`;
+  return `${count(removed)} ${removed === 1 ? "becomes" : "become"} ${digits(added)}`;
 }

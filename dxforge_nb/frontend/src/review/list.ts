@@ -2,11 +2,11 @@
 
 import { h, type Row as Drawn, keyedRows, setAttribute, setText } from "../dom";
 import { shown } from "../shown";
-import type { Entry, Verb } from "./model";
+import type { Entry } from "./model";
 import { isEdited, waitingFor } from "./queries";
 import { type Heights, type Row, rowsInSight, rowsOf, scrollToRow, topsOf } from "./rows";
 import type { State } from "./state";
-import { hunksWords, LIGHTS } from "./words";
+import { counted, hunksWords, LIGHTS, UNDER_WAY } from "./words";
 
 const HEIGHTS: Heights = { package: 28, file: 42 };
 /** Rows kept above and below those in sight. */
@@ -138,12 +138,10 @@ function headingRow(): Drawn<Placed> {
       if (row.kind !== "package") return;
       place(element, top);
       setText(name, shown(row.name));
-      setText(count, row.count === 1 ? "1 file" : `${row.count.toLocaleString("en")} files`);
+      setText(count, counted(row.count, "file"));
     },
   };
 }
-
-const WAITING: Record<Verb | "resolve", string> = { accept: "accepting…", reject: "rejecting…", resolve: "saving…" };
 
 function fileRow(prefix: string): Drawn<Placed> {
   const light = h("span", { class: "dx-light", "aria-hidden": "true" });
@@ -191,7 +189,7 @@ function fileRow(prefix: string): Drawn<Placed> {
       setText(hunks, hunksWords(entry));
       const waiting = waitingFor(state, entry.path);
       const verb = waiting.get("") ?? [...waiting.values()][0];
-      setText(mark, verb !== undefined ? WAITING[verb] : isEdited(state.drafts.get(entry.path)) ? "unsaved edit" : "");
+      setText(mark, verb !== undefined ? UNDER_WAY[verb] : isEdited(state.drafts.get(entry.path)) ? "unsaved edit" : "");
       const label = [path, LIGHTS[entry.light].word, shown(entry.reason), hunksWords(entry), mark.textContent];
       setText(spoken, label.filter(Boolean).join(", "));
       setAttribute(element, "aria-busy", verb === undefined ? null : "true");

@@ -6,12 +6,13 @@ import { button, h, setAttribute, setShown, setText } from "../dom";
 import type { Frame } from "../frame";
 import { RequestError } from "../requests";
 import { shown } from "../shown";
+import { Deeds } from "./deeds";
 import { makeDetail } from "./detail";
 import { makeHelp } from "./help";
 import { type Command, commandOf, type Place } from "./keys";
 import { makeList } from "./list";
-import type { Delta, Full, Light, Opened, Problem, Verb } from "./model";
-import { abilities, editStart, entryOf, hunkCount, isEdited, lightsOf, summaryWords, toOpen, toSend } from "./queries";
+import type { Delta, Full, Light, Opened, Problem } from "./model";
+import { lightsOf, summaryWords, toOpen, toSend } from "./queries";
 import type { EditorModule } from "./spec";
 import { type Action, type FileRef, type Job, reduce, START, type State } from "./state";
 import { makeToolbar } from "./toolbar";
@@ -33,30 +34,52 @@ class Panel {
   readonly #lights: Readonly<Record<Light, HTMLButtonElement>>;
   readonly #help = makeHelp();
   readonly #toolbar = makeToolbar({
-    decideFile: (verb) => this.#decideFile(verb),
-    decidePackage: (verb) => this.#decideMany(verb, "package"),
-    decideAll: (verb) => this.#decideMany(verb, "all"),
-    undo: () => this.#undo(),
-    edit: () => this.#edit(),
-    save: () => this.#save(),
-    cancelEdit: () => this.#cancelEdit(),
+    decideFile: (verb) => this.#deeds.decideFile(verb),
+    decidePackage: (verb) => this.#deeds.decideMany(verb, "package"),
+    decideAll: (verb) => this.#deeds.decideMany(verb, "all"),
+    undo: () => this.#deeds.undo(),
+    edit: () => this.#deeds.edit(),
+    save: () => this.#deeds.save(),
+    cancelEdit: () => this.#deeds.cancelEdit(),
     layout: (layout) => this.#do({ type: "layout", layout }),
     folded: (folded) => this.#do({ type: "folded", folded }),
     help: () => this.#help.toggle(),
   });
+  readonly #deeds: Deeds = new Deeds({
+    toolbar: this.#toolbar,
+    state: () => this.#state,
+    do: (action) => this.#do(action),
+    flush: () => this.#flush(),
+    focusText: () => this.#detail.focus(this.#state),
+    focusSearch: () => this.#search.focus(),
+  });
+  readonly #commands: Readonly<Record<Exclude<Command, "escape">, () => void>> = {
+    "next-file": () => this.#deeds.step(1),
+    "previous-file": () => this.#deeds.step(-1),
+    "next-hunk": () => this.#deeds.stepHunk(1),
+    "previous-hunk": () => this.#deeds.stepHunk(-1),
+    "accept-hunk": () => this.#deeds.decideHunk("accept"),
+    "reject-hunk": () => this.#deeds.decideHunk("reject"),
+    "accept-file": () => this.#deeds.decideFile("accept"),
+    "reject-file": () => this.#deeds.decideFile("reject"),
+    undo: () => this.#deeds.undo(),
+    edit: () => this.#deeds.edit(),
+    search: () => this.#search.focus(),
+    help: () => this.#help.toggle(),
+  };
   readonly #list;
   readonly #detail = makeDetail(this.#toolbar, {
-    decide: (verb, hunk) => this.#decideHunk(verb, hunk),
+    decide: (verb, hunk) => this.#deeds.decideHunk(verb, hunk),
     choose: (index) => index !== this.#state.hunk && this.#do({ type: "hunk", index }),
     typed: () => this.#typedSoon(),
     tab: (tab) => this.#do({ type: "tab", tab }),
-    answer: (yes) => this.#answer(yes),
+    answer: (yes) => this.#deeds.answer(yes),
     keepDraft: () => this.#do({ type: "keep-draft" }),
     dropDraft: () => this.#state.selected !== null && this.#do({ type: "drop-draft", path: this.#state.selected }),
   });
   readonly #spoken = h("p", { class: "dx-said", role: "log" });
   readonly #empty = h("p", { class: "dx-empty" });
-  readonly #clear = button("Clear the filter", {}, () => this.#clearFilter());
+  readonly #clear = button("Clear the filter", {}, () => this.#deeds.clearFilter());
   readonly #main: HTMLElement;
   #state: State = START;
   #module: EditorModule | string | null = null;
@@ -70,9 +93,9 @@ class Panel {
     this.#frame = frame;
     this.#channel = channel;
     this.#signal = signal;
-    this.#list = makeList((path) => this.#select(path), signal);
+    this.#list = makeList((path) => this.#deeds.select(path), signal);
     const toggle = (light: Light): HTMLButtonElement =>
-      button(LIGHTS[light].word, { class: "dx-button dx-toggle", label: LIGHTS[light].word }, () => this.#toggleLight(light));
+      button(LIGHTS[light].word, { class: "dx-button dx-toggle", label: LIGHTS[light].word }, () => this.#deeds.toggleLight(light));
     this.#lights = { yellow: toggle("yellow"), red: toggle("red") };
     for (const light of ["yellow", "red"] as const) setAttribute(this.#lights[light], "data-light", light);
     const lights = h("div", { class: "dx-lights", role: "group", "aria-label": "Lights" }, this.#lights.yellow, this.#lights.red);
@@ -224,113 +247,6 @@ class Panel {
     );
   }
 
-  // ---- what the user does
-
-  #select(path: string): void {
-    this.#flush();
-    this.#do({ type: "select", path });
-  }
-
-  #step(by: number): void {
-    const { shown: entries, selected } = this.#state;
-    const at = entries.findIndex((entry) => entry.path === selected);
-    const to = at < 0 ? 0 : Math.max(0, Math.min(entries.length - 1, at + by));
-    const path = entries[to]?.path;
-    if (path !== undefined) this.#select(path);
-  }
-
-  #stepHunk(by: number): void {
-    const count = hunkCount(this.#state);
-    if (this.#state.editing || count === 0) return;
-    if (this.#state.tab !== "proposal") this.#do({ type: "tab", tab: "proposal" });
-    const index = Math.max(0, Math.min(count - 1, this.#state.hunk + by));
-    this.#do({ type: "hunk", index });
-    this.#detail.focus(this.#state);
-  }
-
-  #decideHunk(verb: Verb, hunk?: string): void {
-    const { opened, hunk: current } = this.#state;
-    const entry = entryOf(this.#state, this.#state.selected);
-    if (entry === null || opened?.entry.path !== entry.path) return;
-    const id = hunk ?? opened.hunks[current]?.id;
-    if (id === undefined) {
-      const key = verb === "accept" ? "Shift+A accepts" : "Shift+R rejects";
-      this.#do({ type: "say", text: `This file has no hunks: ${key} the whole file` });
-    } else if (this.#state.tab === "proposal" && !this.#state.editing) {
-      const version = opened.entry.version;
-      this.#do({ type: "job", job: { op: "decide", verb, files: [{ path: entry.path, version }], hunks: [id] } });
-    }
-  }
-
-  #decideFile(verb: Verb): void {
-    const entry = entryOf(this.#state, this.#state.selected);
-    if (entry === null) return;
-    if (!abilities(this.#state).file) {
-      if (this.#state.editing) this.#do({ type: "say", text: "Save or cancel your edit first" });
-      return;
-    }
-    this.#do({ type: "job", job: { op: "decide", verb, files: [refOf(entry)] } });
-  }
-
-  #decideMany(verb: Verb, scope: "package" | "all"): void {
-    this.#flush();
-    const chosen = entryOf(this.#state, this.#state.selected);
-    const entries = this.#state.shown.filter((entry) => scope === "all" || entry.package === chosen?.package);
-    const files = entries.map(refOf);
-    const drafts = files.some((file) => isEdited(this.#state.drafts.get(file.path)));
-    if (scope === "all" || drafts) this.#do({ type: "ask", question: { kind: "many", verb, scope, files } });
-    else this.#do({ type: "job", job: { op: "decide", verb, files } });
-  }
-
-  #answer(yes: boolean): void {
-    const { question } = this.#state;
-    if (question === null) return;
-    if (!yes) {
-      this.#do({ type: "ask", question: null });
-      this.#toolbar.focus(question.kind === "discard" ? "cancel" : question.verb === "accept" ? "acceptAll" : "rejectAll");
-    } else if (question.kind === "discard") {
-      this.#do({ type: "drop-draft", path: question.path });
-      this.#toolbar.focus("edit");
-    } else {
-      this.#do({ type: "job", job: { op: "decide", verb: question.verb, files: question.files } });
-    }
-  }
-
-  #undo(): void {
-    const { undo } = this.#state;
-    if (undo === null || !abilities(this.#state).undo) return;
-    this.#do({ type: "job", job: { op: "undo", files: [], undo: undo.id } });
-  }
-
-  #edit(): void {
-    const { opened } = this.#state;
-    const start = opened === null ? null : editStart(opened);
-    if (start === null || !abilities(this.#state).edit) return;
-    this.#do({ type: "edit", start });
-    this.#detail.focus(this.#state);
-  }
-
-  #save(): void {
-    this.#flush();
-    const { selected, drafts } = this.#state;
-    const draft = selected === null ? undefined : drafts.get(selected);
-    if (selected === null || draft === undefined || !abilities(this.#state).save) return;
-    const files = [{ path: selected, version: draft.from.entry.version }];
-    this.#do({ type: "job", job: { op: "resolve", files, content: draft.content } });
-  }
-
-  #cancelEdit(): void {
-    this.#flush();
-    const path = this.#state.selected;
-    if (path === null) return;
-    if (isEdited(this.#state.drafts.get(path))) {
-      this.#do({ type: "ask", question: { kind: "discard", path } });
-    } else {
-      this.#do({ type: "drop-draft", path });
-      this.#toolbar.focus("edit");
-    }
-  }
-
   #typedSoon(): void {
     clearTimeout(this.#typing);
     this.#typing = setTimeout(() => this.#flush(), TYPED_AFTER_MS);
@@ -345,30 +261,11 @@ class Panel {
     if (content !== undefined && content !== known) this.#do({ type: "typed", content });
   }
 
-  #toggleLight(light: Light): void {
-    const lights = new Set(this.#state.filter.lights);
-    if (!lights.delete(light)) lights.add(light);
-    this.#filter({ ...this.#state.filter, lights });
-  }
-
-  #clearFilter(): void {
-    this.#filter({ text: "", lights: new Set() });
-    this.#search.focus();
-  }
-
-  #filter(filter: State["filter"]): void {
-    this.#flush();
-    this.#do({ type: "filter", filter });
-    const { shown: entries, selected } = this.#state;
-    const first = entries[0];
-    if (first !== undefined && !entries.some((entry) => entry.path === selected)) this.#select(first.path);
-  }
-
   // ---- events
 
   #listen(): void {
     const { root } = this.#frame;
-    this.#search.addEventListener("input", () => this.#filter({ ...this.#state.filter, text: this.#search.value }));
+    this.#search.addEventListener("input", () => this.#deeds.filter({ ...this.#state.filter, text: this.#search.value }));
     this.#search.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === "ArrowDown") {
         event.preventDefault();
@@ -378,7 +275,7 @@ class Panel {
     this.#list.element.addEventListener("keydown", (event) => {
       const { length } = this.#state.shown;
       const by = { Home: -length, End: length, PageDown: 10, PageUp: -10 }[event.key];
-      if (by !== undefined) this.#step(by);
+      if (by !== undefined) this.#deeds.step(by);
       else if (event.key === "Enter") this.#detail.focus(this.#state);
       else return;
       event.preventDefault();
@@ -397,50 +294,20 @@ class Panel {
     const isSave = (event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "s";
     if (isSave && this.#state.editing) {
       event.preventDefault();
-      this.#save();
+      this.#deeds.save();
     }
     if (event.defaultPrevented) return;
     if (this.#help.isOpen && event.key !== "Escape" && event.key !== "?") return;
     const command = commandOf(event, placeOf(event.target));
     if (command === null) return;
     event.preventDefault();
-    this.#run(command, event.target);
-  }
-
-  #run(command: Command, target: EventTarget | null): void {
-    switch (command) {
-      case "next-file":
-        return this.#step(1);
-      case "previous-file":
-        return this.#step(-1);
-      case "next-hunk":
-        return this.#stepHunk(1);
-      case "previous-hunk":
-        return this.#stepHunk(-1);
-      case "accept-hunk":
-        return this.#decideHunk("accept");
-      case "reject-hunk":
-        return this.#decideHunk("reject");
-      case "accept-file":
-        return this.#decideFile("accept");
-      case "reject-file":
-        return this.#decideFile("reject");
-      case "undo":
-        return this.#undo();
-      case "edit":
-        return this.#edit();
-      case "search":
-        return this.#search.focus();
-      case "help":
-        return this.#help.toggle();
-      case "escape":
-        return this.#escape(target);
-    }
+    if (command === "escape") this.#escape(event.target);
+    else this.#commands[command]();
   }
 
   #escape(target: EventTarget | null): void {
     if (this.#help.isOpen) this.#help.toggle();
-    else if (this.#state.question !== null) this.#answer(false);
+    else if (this.#state.question !== null) this.#deeds.answer(false);
     else if (this.#state.editing && placeOf(target) === "text" && target !== this.#search) this.#toolbar.focus("save");
     else this.#list.focus();
   }
@@ -450,10 +317,6 @@ function placeOf(target: EventTarget | null): Place {
   if (!(target instanceof Element)) return "elsewhere";
   if (target.closest("input, textarea, select, [contenteditable=true]") !== null) return "text";
   return target.closest(".dx-tabpanel, [role=tablist], .dx-help") !== null ? "arrows" : "elsewhere";
-}
-
-function refOf(entry: { path: string; version: string }): FileRef {
-  return { path: entry.path, version: entry.version };
 }
 
 function argumentsOf(job: Job): object {

@@ -3,9 +3,19 @@
 import { openProposal } from "./hunks";
 import type { Entry, Light, Opened, Summary, Verb } from "./model";
 import type { Draft, FileRef, Job, State } from "./state";
+import { counted, digits } from "./words";
 
 export function entryOf(state: State, path: string | null): Entry | null {
   return path === null ? null : (state.files.find((entry) => entry.path === path) ?? null);
+}
+
+/**
+ * A file as the user sees it: as it was opened, or as an own decision left it since, whatever others did meanwhile.
+ * A decision is about that, and is refused where the kernel has another.
+ */
+export function seen(state: State, { path, version }: FileRef): FileRef {
+  const opened = state.opened?.entry.path === path ? state.opened.entry.version : version;
+  return { path, version: state.own?.path === path ? state.own.version : opened };
 }
 
 /** The file that should be asked for now: the chosen one, unless it is here as it is, or under way. */
@@ -83,9 +93,8 @@ export function summaryWords(summary: Summary): string {
   const left = yellow + red;
   if (left === 0 && decided === 0) return "Nothing awaits a decision";
   const total = left + decided;
-  const files = total === 1 ? "1 file" : `${total.toLocaleString("en")} files`;
-  const counts = left === 0 ? "none left" : `${yellow.toLocaleString("en")} yellow, ${red.toLocaleString("en")} red left`;
-  return `${decided.toLocaleString("en")} of ${files} decided, ${counts}`;
+  const counts = left === 0 ? "none left" : `${digits(yellow)} yellow, ${digits(red)} red left`;
+  return `${digits(decided)} of ${counted(total, "file")} decided, ${counts}`;
 }
 
 export function lightsOf(entries: readonly Entry[]): Record<Light, number> {

@@ -1,8 +1,9 @@
 // Everything the review panel knows, and how each thing that happens changes it. Pure: state and action to state.
 
 import type { Delta, Entry, Full, Opened, Problem, Stale, Summary, Undo, Verb } from "./model";
-import { entryOf, hunkCount, isEdited, waitingFor } from "./queries";
+import { entryOf, hunkCount, isEdited, seen, waitingFor } from "./queries";
 import { compareEntries, EVERYTHING, type Filter, filterEntries, successor } from "./rows";
+import { counted } from "./words";
 
 export type Tab = "proposal" | "mine" | "theirs" | "local" | "incoming" | "base";
 export type Layout = "unified" | "split";
@@ -56,6 +57,8 @@ export interface State {
   readonly undo: Undo | null;
   readonly selected: string | null;
   readonly opened: Opened | null;
+  /** What an own decision made of the opened file, until that is opened again. */
+  readonly own: FileRef | null;
   readonly opening: FileRef | null;
   readonly failed: { readonly path: string; readonly version: string; readonly problem: Problem } | null;
   readonly hunk: number;
@@ -83,6 +86,7 @@ export const START: State = {
   undo: null,
   selected: null,
   opened: null,
+  own: null,
   opening: null,
   failed: null,
   hunk: 0,
@@ -233,7 +237,7 @@ function withAnswer(state: State, id: number, delta: Delta): State {
   for (const file of job.files) if (job.op === "resolve" || gone.has(file.path)) drafts.delete(file.path);
   const editing = state.editing && state.selected !== null && drafts.has(state.selected);
   const jobs = followed(state.jobs.filter((known) => known.id !== id), job, delta);
-  let next = withDelta({ ...state, editing, notice: null, jobs }, delta);
+  let next = withDelta({ ...state, own: ownAfter(state, job, delta), editing, notice: null, jobs }, delta);
   if (drafts.size < state.drafts.size) next = reselected(next, { ...next, drafts }, gone);
   if (job.op === "undo") {
     const back = delta.changed[0]?.path;
@@ -242,6 +246,14 @@ function withAnswer(state: State, id: number, delta: Delta): State {
   const stays = job.op !== "undo" && !job.files.some((file) => gone.has(file.path));
   const on = stays || next.selected === null ? "" : `; now ${next.selected}`;
   return saying(next, [`${outcome(job)}${on}`, ...(delta.notes ?? [])].join(". "));
+}
+
+function ownAfter(state: State, job: Job, delta: Delta): FileRef | null {
+  const known = state.opened?.entry;
+  const file = job.files.find((each) => each.path === known?.path);
+  const now = delta.changed.find((entry) => entry.path === known?.path);
+  if (known === undefined || now === undefined || file?.version !== seen(state, known).version) return state.own;
+  return { path: now.path, version: now.version };
 }
 
 /** Later decisions were made knowing what this one does: they are about the file as this one leaves it. */
@@ -265,7 +277,7 @@ const DONE = { accept: "Accepted", reject: "Rejected" } as const;
 
 function outcome(job: Job): string {
   const first = job.files[0]?.path ?? "";
-  const what = job.files.length > 1 ? `${job.files.length.toLocaleString("en")} files` : first;
+  const what = job.files.length > 1 ? counted(job.files.length, "file") : first;
   if (job.op === "undo") return "Undone";
   if (job.op === "resolve") return `Saved your resolution of ${what}`;
   const piece = job.hunks === null ? "" : job.hunks.length === 1 ? "a hunk of " : `${job.hunks.length} hunks of `;
@@ -279,10 +291,10 @@ function withRefusal(state: State, id: number, problem: Problem, stale: readonly
   const jobs = state.jobs.filter((known) => known.id !== id && !known.files.some((file) => paths.has(file.path)));
   const dropped = state.jobs.length - jobs.length - 1;
   const next = { ...state, jobs };
-  const also = dropped > 0 ? `, nor ${dropped} later ${dropped === 1 ? "decision" : "decisions"} on it` : "";
+  const also = dropped > 0 ? `, nor ${counted(dropped, "later decision")} on it` : "";
   if (problem.kind === "disconnected") return noting(next, problem);
   if (stale.length === 0) return noting(next, { ...problem, what: `not done${also}: ${problem.what}` });
-  const reopened = stale.some((file) => file.path === state.selected) ? { ...next, opened: null } : next;
+  const reopened = stale.some((file) => file.path === state.selected) ? { ...next, opened: null, own: null } : next;
   const hint = stale.length === 1 ? "It is shown as it is now: look, and decide again" : "Look at them, and decide again";
   return noting(reopened, { what: `Not done${also}: it changed meanwhile`, hint }, stale.slice(0, STALE_NAMED));
 }
@@ -313,11 +325,15 @@ function withJob(state: State, job: NewJob): State {
 }
 
 function withOpened(state: State, opened: Opened): State {
-  const opening = state.opening?.path === opened.entry.path ? null : state.opening;
-  if (opened.entry.path !== state.selected) return { ...state, opening };
-  // The answer may know of a change before its push has come.
-  const files = state.files.map((entry) => (entry.path === opened.entry.path ? opened.entry : entry));
-  const next = { ...state, opening, files, shown: filterEntries(files, state.filter), opened };
+  const { path } = opened.entry;
+  const asked = state.opening?.path === path ? state.opening : null;
+  const opening = asked === null ? state.opening : null;
+  if (path !== state.selected) return { ...state, opening };
+  // The answer may know of a change before its push has come; or be older than what has come since it was asked for.
+  const isOld = asked !== null && entryOf(state, path)?.version !== asked.version;
+  const files = isOld ? state.files : state.files.map((entry) => (entry.path === path ? opened.entry : entry));
+  const own = isOld ? state.own : null;
+  const next = { ...state, opening, files, shown: filterEntries(files, state.filter), opened, own };
   return { ...next, hunk: sameHunk(state, opened), tab: tabFor(state.tab, opened) };
 }
 
@@ -347,7 +363,7 @@ function selecting(state: State, path: string | null): State {
   const drafts = new Map(state.drafts);
   if (left !== null && draft !== undefined && !isEdited(draft)) drafts.delete(left);
   const editing = path !== null && drafts.has(path);
-  const next = { ...state, selected: path, drafts, editing, opened: null, failed: null, hunk: 0, question: null };
+  const next = { ...state, selected: path, drafts, editing, opened: null, own: null, failed: null, hunk: 0, question: null };
   if (editing) return { ...next, tab: "proposal" };
   return left !== null && isEdited(draft) ? saying(next, `Your unsaved edit of ${left} is kept`) : next;
 }

@@ -3,6 +3,7 @@
 import { button, h, setAttribute, setEnabled, setShown, setText } from "../dom";
 import { shown } from "../shown";
 import { abilities, entryOf, waitingFor } from "./queries";
+import { keepOneStop, stepWithArrows } from "./roving";
 import type { Layout, State } from "./state";
 
 export interface Commands {
@@ -59,7 +60,8 @@ export function makeToolbar(commands: Commands): Toolbar {
   );
   let folded = true;
   all.lines.addEventListener("click", () => commands.folded(!folded));
-  makeRoving(element);
+  stepWithArrows(element);
+  element.addEventListener("focusin", () => keepOneStop(element));
   return {
     element,
     render(state, shownLayout) {
@@ -105,30 +107,4 @@ export function makeToolbar(commands: Commands): Toolbar {
     },
     focus: (name) => all[name].focus({ preventScroll: true }),
   };
-}
-
-/** Arrow keys go between the buttons of a toolbar; Tab enters and leaves it. */
-function makeRoving(toolbar: HTMLElement): void {
-  toolbar.addEventListener("keydown", (event) => {
-    const buttons = visibleButtons(toolbar);
-    const at = buttons.findIndex((each) => each === document.activeElement);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
-    if (to === undefined || at < 0) return;
-    event.preventDefault();
-    buttons[(to + buttons.length) % buttons.length]?.focus();
-  });
-  toolbar.addEventListener("focusin", (event) => {
-    for (const each of visibleButtons(toolbar)) each.tabIndex = each === event.target ? 0 : -1;
-  });
-}
-
-function keepOneStop(toolbar: HTMLElement): void {
-  const buttons = visibleButtons(toolbar);
-  if (buttons.some((each) => each.tabIndex === 0 && each === document.activeElement)) return;
-  const stop = buttons.find((each) => each.getAttribute("aria-disabled") !== "true") ?? buttons[0];
-  for (const each of toolbar.querySelectorAll("button")) each.tabIndex = each === stop ? 0 : -1;
-}
-
-function visibleButtons(toolbar: HTMLElement): HTMLButtonElement[] {
-  return [...toolbar.querySelectorAll("button")].filter((each) => !each.hidden);
 }

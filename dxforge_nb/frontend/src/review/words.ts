@@ -3,16 +3,26 @@
 import type { Entry, Light, Opened, Side } from "./model";
 import type { Tab } from "./state";
 
+/** "1 file", "12,000 files". */
+export function counted(count: number, noun: string): string {
+  return `${digits(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+export function digits(count: number): string {
+  return count.toLocaleString("en");
+}
+
 /** Shape and word beside the colour, which not everybody sees. */
 export const LIGHTS: Readonly<Record<Light, { readonly shape: string; readonly word: string }>> = {
   yellow: { shape: "▲", word: "Yellow" },
   red: { shape: "■", word: "Red" },
 };
 
+export const UNDER_WAY = { accept: "accepting…", reject: "rejecting…", resolve: "saving…" } as const;
+
 export function hunksWords(entry: Entry): string {
   if (entry.binary) return "binary";
-  if (entry.hunks === 0) return "";
-  return entry.hunks === 1 ? "1 hunk" : `${entry.hunks.toLocaleString("en")} hunks`;
+  return entry.hunks === 0 ? "" : counted(entry.hunks, "hunk");
 }
 
 /** What accepting and rejecting the whole file would do, in a sentence each. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Delta, Entry, Opened } from "../../src/review/model";
-import { abilities, changedSince, summaryWords, toOpen, toSend, waitingFor } from "../../src/review/queries";
+import { abilities, changedSince, seen, summaryWords, toOpen, toSend, waitingFor } from "../../src/review/queries";
 import { type Action, type NewJob, reduce, START, type State } from "../../src/review/state";
 
 function entry(path: string, version = "1", more: Partial<Entry> = {}): Entry {
@@ -80,6 +80,12 @@ describe("the choice of a file", () => {
     expect(now.said.text).toContain("a changed");
   });
 
+  it("opens again what changed after it was asked for", () => {
+    let state = after(started("a"), { type: "opening", file: { path: "a", version: "1" } });
+    state = after(state, { type: "push", delta: delta({ changed: [entry("a", "2")] }) }, { type: "opened", opened: opened("a", "1") });
+    expect(toOpen(state)).toEqual({ path: "a", version: "2" });
+  });
+
   it("goes to what undo brought back", () => {
     let state = after(started("a", "z"), { type: "job", job: { op: "undo", files: [], undo: "7" } });
     state = after(state, { type: "done", job: lastJob(state), delta: delta({ changed: [entry("m")] }) });
@@ -121,6 +127,19 @@ describe("decisions", () => {
     let state = after(started("a"), { type: "opened", opened: opened("a") }, { type: "job", job: accept("a", "1") });
     state = after(state, { type: "push", delta: delta({ changed: [entry("a", "other")] }) });
     expect(toSend(state).map((job) => job.files)).toEqual([[{ path: "a", version: "1" }]]);
+  });
+
+  it("are about the file as it was seen, and as own decisions left it since", () => {
+    let state = after(started("a"), { type: "opened", opened: opened("a") });
+    state = after(state, { type: "push", delta: delta({ changed: [entry("a", "other")] }) });
+    expect(seen(state, entry("a", "other")).version).toBe("1");
+    state = after(started("a"), { type: "opened", opened: opened("a") }, { type: "job", job: accept("a", "1") });
+    state = after(state, { type: "done", job: lastJob(state), delta: delta({ changed: [entry("a", "2")] }) });
+    expect(seen(state, entry("a", "2")).version).toBe("2");
+    state = after(state, { type: "push", delta: delta({ changed: [entry("a", "other")] }) });
+    expect(seen(state, entry("a", "other")).version).toBe("2");
+    state = after(state, { type: "opened", opened: opened("a", "other") });
+    expect(seen(state, entry("a", "other")).version).toBe("other");
   });
 
   it("go on to the next hunk at once, and show what waits", () => {
