@@ -66,7 +66,6 @@ class KernelPage:
         """By model: what was told of its state."""
         self._cells: dict[str, Ran] = {}
         self._numbers: dict[tuple[str, str], int] = {}
-        self._replies: dict[str, dict[str, Any]] = {}
 
     # -- cells ------------------------------------------------------------------------------------------------------
 
@@ -79,6 +78,9 @@ class KernelPage:
     def finish(self, message: str) -> Ran:
         """Wait for a cell."""
         self.until(lambda: self._cells[message].done, "the cell does not end")
+        # What is sent while ipykernel 7.0 to 7.3 sends this reply may never be read (ipykernel#1554).
+        while self.client.get_shell_msg(timeout=DEADLINE_S)["parent_header"].get("msg_id") != message:
+            pass
         return self._cells[message]
 
     def run(self, code: str) -> Ran:
