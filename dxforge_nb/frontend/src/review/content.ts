@@ -1,16 +1,11 @@
-// What the area below the tabs shows for a state: texts for the editor, or a sentence. Pure.
+// What the area below the tabs shows for a state: texts for the editor, or a sentence. Pure; part of the editor's chunk.
 
 import { openProposal, separatorOf } from "./hunks";
 import type { Entry, Opened, Side } from "./model";
 import { entryOf } from "./queries";
-import type { Spec } from "./spec";
+import type { Content, Spec } from "./spec";
 import type { Draft, State } from "./state";
 import { nothingIn, sideName, TAB_SIDES, whyNotWords } from "./words";
-
-/** `key` tells contents apart: while it stays the same, the editor that shows it stays. */
-export type Content =
-  | { readonly kind: "words"; readonly key: string; readonly words: string }
-  | { readonly kind: "editor"; readonly key: string; readonly spec: Spec };
 
 export function contentOf(state: State): Content {
   const { selected, opened, failed } = state;
@@ -23,6 +18,11 @@ export function contentOf(state: State): Content {
   const nothing = nothingIn(state.tab, opened);
   if (nothing !== "") return words(nothing);
   return { kind: "editor", key: keyOf(state, "view", opened), spec: viewing(state, opened) };
+}
+
+/** The proposal as accepting would write it; where there is none, what there is. */
+export function editStart(opened: Opened): string {
+  return openProposal(opened)?.text ?? opened.sides.local ?? opened.sides.incoming ?? "";
 }
 
 function words(text: string): Content {

@@ -1,7 +1,7 @@
 // What the user can do: from the state and a click or key to the action, or to none where it makes no sense now.
 
-import type { Light, Verb } from "./model";
-import { abilities, editStart, entryOf, hunkCount, isEdited, seen } from "./queries";
+import type { Light, Opened, Verb } from "./model";
+import { abilities, entryOf, hunkCount, isEdited, seen } from "./queries";
 import type { Action, State } from "./state";
 import type { Toolbar } from "./toolbar";
 
@@ -11,6 +11,8 @@ export interface Stage {
   do(action: Action): void;
   /** Takes what was typed from the editor. */
   flush(): void;
+  /** The text that an edit begins with; undefined while there is no editor. */
+  editStart(opened: Opened): string | undefined;
   focusText(): void;
   focusSearch(): void;
 }
@@ -99,8 +101,8 @@ export class Deeds {
 
   edit(): void {
     const { opened } = this.#stage.state();
-    const start = opened === null ? null : editStart(opened);
-    if (start === null || !abilities(this.#stage.state()).edit) return;
+    const start = opened === null ? undefined : this.#stage.editStart(opened);
+    if (start === undefined || !abilities(this.#stage.state()).edit) return;
     this.#stage.do({ type: "edit", start });
     this.#stage.focusText();
   }

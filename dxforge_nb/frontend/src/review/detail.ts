@@ -2,11 +2,10 @@
 
 import { button, h, setAttribute, setEnabled, setShown, setText } from "../dom";
 import { shown } from "../shown";
-import { type Content, contentOf } from "./content";
 import type { Entry, Opened, Verb } from "./model";
 import { changedSince, entryOf, isEdited, lightsOf, waitingFor } from "./queries";
 import { stepWithArrows } from "./roving";
-import type { Editor, EditorModule, Events } from "./spec";
+import type { Content, Editor, EditorModule, Events } from "./spec";
 import type { Layout, Question, State, Tab } from "./state";
 import type { Toolbar } from "./toolbar";
 import { counted, digits, LIGHTS, meaning, modeWords, TAB_NAMES, tabsFor, UNDER_WAY } from "./words";
@@ -68,7 +67,7 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
       question.render(state.question, state);
       draft.render(state);
       tabs.render(entry, state, panel);
-      renderContent(contentOf(state), state, module);
+      renderContent(state, module);
       if (editor === null || state.selected === null) return;
       editor.mark(state.hunk, waitingFor(state, state.selected));
       if (revealed !== state.hunk) editor.reveal(state.hunk, false);
@@ -83,11 +82,10 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
     destroy: () => editor?.destroy(),
   };
 
-  const renderContent = (content: Content, state: State, module: EditorModule | string | null): void => {
-    const ready = content.kind === "words" || (module !== null && typeof module !== "string");
-    const now = ready ? content.key : `${typeof module} ${module ?? ""}`;
-    if (now === key) return;
-    key = now;
+  const renderContent = (state: State, module: EditorModule | string | null): void => {
+    const content = contentOf(state, module);
+    if (content.key === key) return;
+    key = content.key;
     if (host.contains(document.activeElement)) {
       // Whatever has the focus goes away: keep the place.
       panel.focus({ preventScroll: true });
@@ -97,8 +95,7 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
     revealed = state.hunk;
     if (content.kind === "words" || module === null || typeof module === "string") {
       labels.replaceChildren();
-      const text = content.kind === "words" ? content.words : (module as string | null) ?? "Loading the editor…";
-      host.replaceChildren(h("p", { class: "dx-card" }, shown(text)));
+      host.replaceChildren(h("p", { class: "dx-card" }, content.kind === "words" ? shown(content.words) : ""));
       return;
     }
     try {
@@ -116,6 +113,12 @@ export function makeDetail(toolbar: Toolbar, events: DetailEvents): Detail {
     else if (content.spec.hunks.length > 0) editor.reveal(state.hunk, false);
   };
   return detail;
+}
+
+function contentOf(state: State, module: EditorModule | string | null): Content {
+  if (module !== null && typeof module !== "string") return module.contentOf(state);
+  const words = module ?? "Loading the editor…";
+  return { kind: "words", key: words, words };
 }
 
 function draftEntry(state: State): Entry | null {

@@ -31,6 +31,8 @@ const COLLAPSE_FROM_LINES = 6;
 /** Space above a hunk that was brought into sight. */
 const ABOVE_PX = 28;
 
+export { contentOf, editStart } from "./content";
+
 /** Shows `spec` in `parent`, which is emptied. */
 export function mountEditor(parent: HTMLElement, spec: Spec, events: Events): Editor {
   return new Mounted(parent, spec, events);

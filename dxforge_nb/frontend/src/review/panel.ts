@@ -50,6 +50,7 @@ class Panel {
     state: () => this.#state,
     do: (action) => this.#do(action),
     flush: () => this.#flush(),
+    editStart: (opened) => (typeof this.#module === "string" ? undefined : this.#module?.editStart(opened)),
     focusText: () => this.#detail.focus(this.#state),
     focusSearch: () => this.#search.focus(),
   });

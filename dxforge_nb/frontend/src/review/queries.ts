@@ -1,6 +1,5 @@
 // What the parts of the panel ask of its state. Pure.
 
-import { openProposal } from "./hunks";
 import type { Entry, Light, Opened, Summary, Verb } from "./model";
 import type { Draft, FileRef, Job, State } from "./state";
 import { counted, digits } from "./words";
@@ -117,7 +116,7 @@ export interface Abilities {
 export function abilities(state: State): Abilities {
   const entry = entryOf(state, state.selected);
   const free = entry !== null && !waitingFor(state, entry.path).has("");
-  const text = state.opened !== null && state.opened.why_not === "" && editStart(state.opened) !== null;
+  const text = state.opened?.why_not === "" && Object.values(state.opened.sides).some((side) => side !== null);
   const draft = state.selected === null ? undefined : state.drafts.get(state.selected);
   const many = !state.jobs.some((job) => job.files.length > 1);
   return {
@@ -128,9 +127,4 @@ export function abilities(state: State): Abilities {
     edit: free && text && !state.editing,
     save: free && state.editing && draft !== undefined,
   };
-}
-
-/** The text that an edit begins with; null where there is none to edit. */
-export function editStart(opened: Opened): string | null {
-  return openProposal(opened)?.text ?? opened.sides.local ?? opened.sides.incoming;
 }

@@ -1,7 +1,7 @@
 // What the panel asks of the editor, which is loaded only when the first file is opened: types, and nothing else.
 
-import type { Hunk, Verb } from "./model";
-import type { Layout } from "./state";
+import type { Hunk, Opened, Verb } from "./model";
+import type { Layout, State } from "./state";
 
 export interface Spec {
   /** A file's name, for its syntax colours. */
@@ -42,7 +42,15 @@ export interface Editor {
   destroy(): void;
 }
 
+/** What the area below the tabs shows; while `key` stays the same, the editor that shows it stays. */
+export type Content =
+  | { readonly kind: "words"; readonly key: string; readonly words: string }
+  | { readonly kind: "editor"; readonly key: string; readonly spec: Spec };
+
 /** The module that `editor.js` is. */
 export interface EditorModule {
+  contentOf(state: State): Content;
+  /** The text that an edit begins with. */
+  editStart(opened: Opened): string;
   mountEditor(parent: HTMLElement, spec: Spec, events: Events): Editor;
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openChannel } from "../../src/channel";
 import { makeFrame } from "../../src/frame";
+import { contentOf, editStart } from "../../src/review/content";
 import { mountReview } from "../../src/review/index";
 import type { Editor, EditorModule, Events, Spec } from "../../src/review/spec";
 import { FakeModel } from "../fake";
@@ -97,7 +98,7 @@ beforeEach(() => {
   end = new AbortController();
   outside = [];
   document.body.addEventListener("keydown", (event) => outside.push(event.key), { signal: end.signal });
-  const module: EditorModule = { mountEditor: (_parent, spec, events) => new PlainEditor(spec, events) };
+  const module: EditorModule = { contentOf, editStart, mountEditor: (_parent, spec, events) => new PlainEditor(spec, events) };
   Object.assign(globalThis, { __dxforge_assets__: new Map([["editor:dev", Promise.resolve(module)]]) });
 });
 
