@@ -115,7 +115,7 @@ class Book:
             error = TaskCancelledError("it was cancelled", task=str(task))
         elif state is TaskState.FAILED:
             hint = "See to that, then run it again"
-            error = TaskFailedError(reason, task=str(task), hint=hint, attempts=attempts)
+            error = TaskFailedError(reason.removesuffix("."), task=str(task), hint=hint, attempts=attempts)
             error.__cause__ = cause
         self.settle(handles, result, error)
 

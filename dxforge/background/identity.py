@@ -60,6 +60,13 @@ def started(pid: int) -> str | None:
     return _started_linux(pid) if sys.platform == "linux" else _started_elsewhere(pid)
 
 
+def ended(owner: Owner) -> bool:
+    """Whether the process of ``owner`` is known to run no more; False where it cannot be seen from here."""
+    if (owner.boot, owner.space, owner.machine) != (boot_id(), pid_space(), platform.node()):
+        return False
+    return started(owner.pid) != owner.started
+
+
 def _started_linux(pid: int) -> str | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()

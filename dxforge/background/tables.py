@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dxforge.background.identity import Owner
+from dxforge.background.identity import Owner, ended
 from dxforge.background.policy import waits_s
 from dxforge.background.tasks import TaskInfo, TaskProgress, TaskState
 
@@ -84,17 +84,30 @@ def read_all(file: Path, now_s: float, *, recent: int) -> list[TaskInfo]:
         now_s: the wall clock.
 
     Returns:
-        In the order of their numbers; nothing where there is no journal, or it cannot be read now.
+        In the order of their numbers; nothing where there is no journal.
+
+    Raises:
+        sqlite3.Error: it is damaged, or cannot be read now.
     """
     import sqlite3
 
     if not file.exists():
         return []
     try:
-        with contextlib.closing(sqlite3.connect(file, timeout=2)) as database:
-            return rows(database, now_s, recent=recent)
-    except sqlite3.Error:
-        return []
+        return _read(str(file), now_s, recent=recent)
+    except sqlite3.OperationalError:
+        if os.access(file.parent, os.W_OK):
+            raise
+        # In a project that cannot be written, SQLite can only read it as a file that nobody writes.
+        return _read(f"{file.absolute().as_uri()}?immutable=1", now_s, recent=recent)
+
+
+def _read(name: str, now_s: float, *, recent: int) -> list[TaskInfo]:
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(name, timeout=2, uri=name.startswith("file:"))) as database:
+        known = "SELECT 1 FROM sqlite_master WHERE name = 'task'"  # others keep tables in this file, too
+        return rows(database, now_s, recent=recent) if database.execute(known).fetchone() else []
 
 
 def rows(database: sqlite3.Connection, now_s: float, *, recent: int) -> list[TaskInfo]:
@@ -120,7 +133,7 @@ def info_of(row: Sequence[Any], now_s: float) -> TaskInfo:
         reason=line["reason"],
         progress=TaskProgress(done=line["done"], total=line["total"], item=line["item"]),
         retry_in_s=waits_s(line["ready_at_s"], now_s) if line["state"] == TaskState.WAITING else 0.0,
-        pid=holder.pid if holder is not None else None,
+        pid=holder.pid if holder is not None and not ended(holder) else None,
         created=line["created"],
         started=line["started"],
         ended=line["ended"],

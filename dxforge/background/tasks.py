@@ -150,7 +150,7 @@ class TaskInfo:
     retry_in_s: float = 0.0
     """A waiting task is not tried again before."""
     pid: int | None = None
-    """The process that runs it."""
+    """The process that runs it; None also where that has ended, and nobody has taken the task over yet."""
     created: str = ""
     started: str = ""
     ended: str = ""

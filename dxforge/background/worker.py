@@ -63,6 +63,7 @@ class BackgroundWorker:
         self.events = events or EventBus()
         self._workers = max(1, workers)
         self._runners = {_kind_of(kind): runner for kind, runner in (runners or {}).items()}
+        self._trouble = ""
         self.keeper = self._new_keeper(claims=True)
         _workers.add(self)
 
@@ -104,11 +105,24 @@ class BackgroundWorker:
         if journal is not None and journal.file is None:
             infos = journal.all(time.time(), recent=recent)
         else:
-            infos = read_all(self.root / ".dx" / FILE_NAME, time.time(), recent=recent)
+            infos = self._read(recent)
         running = dict(keeper.running)
         infos = [_with_progress(info, running) for info in infos]
         unwritten = [handle.task for handle in keeper.book.everyone() if handle.id is None]
         infos += [TaskInfo(id=None, kind=t.kind, argument=t.argument, state=TaskState.WAITING) for t in unwritten]
+        return infos
+
+    def _read(self, recent: int) -> list[TaskInfo]:
+        """What the journal on disk says; nothing, and a notice, where it cannot be read."""
+        import sqlite3
+
+        try:
+            infos, trouble = read_all(self.root / ".dx" / FILE_NAME, time.time(), recent=recent), ""
+        except sqlite3.Error as error:
+            infos, trouble = [], f".dx/{FILE_NAME} cannot be read, so background tasks are not shown: {error}"
+        if trouble and trouble != self._trouble:
+            self.keeper.book.tell(Notice(text=trouble))
+        self._trouble = trouble
         return infos
 
     def retry(self, id: int) -> TaskHandle:

@@ -12,6 +12,7 @@ from dxforge.errors import DxForgeError
 if TYPE_CHECKING:
     from dxforge.config.model import Config
     from dxforge.forge import DxForge
+    from dxforge.remote.location import Location
 
 _MANY_WAIT = 100
 
@@ -49,9 +50,18 @@ def _snapshots(config: Config) -> Check:
 
 def _tasks(forge: DxForge) -> Check:
     from dxforge.background.tasks import TaskState
+    from dxforge.events import Notice
     from dxforge.pipelines import background_is_on
 
+    trouble: list[str] = []
+    unsubscribe = forge.events.subscribe(
+        lambda event: trouble.append(event.text) if isinstance(event, Notice) else None
+    )
     tasks = forge.background_worker.tasks(recent=0)
+    unsubscribe()
+    if trouble:
+        hint = "Run any command that leaves a task, such as `dxforge install`: it puts a damaged file aside"
+        return Check(name="tasks", state="problem", detail="; ".join(trouble), hint=hint)
     failed = [info for info in tasks if info.state is TaskState.FAILED]
     waiting = sum(info.state is TaskState.WAITING for info in tasks)
     if failed:
@@ -81,10 +91,27 @@ def _remote(config: Config) -> Check:
     write = config.remote.write if environment.write is None else environment.write
     may = " and ".join([*(["read"] if read else []), *(["written"] if write else [])]) or "neither read nor written"
     if credentials is None:
+        if trouble := _folder_trouble(location):
+            hint = "Make it, mount what belongs there, or correct url in dx.toml's [remote]"
+            return Check(name="remote", state="problem", detail=f"{location.shown}: {trouble}", hint=hint)
         return Check(name="remote", state="ok", detail=f"the folder {location.shown}, {may}")
     from importlib.util import find_spec
 
     if find_spec("obstore") is None:
         hint = "Run `pip install 'dxforge[remote]'`"
         return Check(name="remote", state="problem", detail=f"{location.shown} needs obstore", hint=hint)
-    return Check(name="remote", state="ok", detail=f"{location.shown}, {may}, as {credentials.source} says")
+    return Check(
+        name="remote",
+        state="ok",
+        detail=f"{location.shown}, {may}, as {credentials.source} says; `dxforge sync --dry-run` asks it",
+    )
+
+
+def _folder_trouble(location: Location) -> str:
+    """Why a folder cannot be a remote; "" where nothing speaks against it."""
+    folder = location.folder
+    if folder is None:
+        return ""
+    if folder.exists():
+        return "" if folder.is_dir() else "it is no folder"
+    return "" if location.relative or folder.parent.is_dir() else f"{folder.parent} is not there"

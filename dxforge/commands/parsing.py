@@ -50,7 +50,9 @@ def usage_error(error: click.UsageError, program: str) -> UsageError:
     name = error.ctx.info_name if error.ctx is not None and error.ctx.parent is not None else None
     message = error.format_message().rstrip(".")
     what, _, better = message.partition(" Did you mean ")
-    hint = f"Did you mean {better}" if better else f"`{program} help{f' {name}' if name else ''}` shows how it is used"
+    nested = error.ctx is not None and error.ctx.parent is not None and error.ctx.parent.parent is not None
+    ask = f"{where} --help" if nested else f"{program} help{f' {name}' if name else ''}"
+    hint = f"Did you mean {better}" if better else f"`{ask}` shows how it is used"
     if isinstance(error, click.NoSuchOption):
         hint = _ELSEWHERE.get((name, error.option_name)) or _ELSEWHERE.get(("", error.option_name)) or hint
         hint = hint.format(program=program, name=name)

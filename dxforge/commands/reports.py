@@ -18,7 +18,7 @@ from dxforge.commands.changes import (
 )
 from dxforge.commands.result import DONE, FAILED, UNDECIDED, Result, plural
 from dxforge.commands.shown import lines_of, quoted
-from dxforge.commands.tasks import shown_in_status, task_commands, task_table
+from dxforge.commands.tasks import shown_in_status, task_blocks
 from dxforge.commands.tools import tool_table, up_count
 from dxforge.commands.view import Block, Commands, Diff, Gap, Line, Section, Span, Table, Text, light_span, line
 from dxforge.orchestrator.status import ToolInfo, ToolState
@@ -267,7 +267,7 @@ class StatusResult(Result):
         if not self.tools:
             blocks = blocks[:-1]
         if tasks := shown_in_status(self.tasks):
-            blocks.extend((Gap(), task_table(tasks), *task_commands(tasks, self.program)))
+            blocks.extend((Gap(), *task_blocks(tasks, self.program, verbose=self.verbose)))
         return blocks
 
     def _packages(self) -> list[Block]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from dxforge.background.tasks import TaskInfo, TaskState
@@ -13,11 +14,28 @@ from dxforge.commands.view import Block, Commands, Gap, Line, Span, Table, Text,
 
 _ORDER = (TaskState.RUNNING, TaskState.WAITING, TaskState.FAILED, TaskState.CANCELLED, TaskState.DONE)
 
+_LISTED_AT_MOST = 20
 
-def task_table(tasks: Sequence[TaskInfo]) -> Table:
-    """A row per task: what runs first, then what waits, failed, and is done."""
+
+def task_blocks(tasks: Sequence[TaskInfo], program: str, *, verbose: bool) -> list[Block]:
+    """A row per task: what runs first, then what waits, failed, and is done; and what to type next about them.
+
+    Of each state, so many unless ``verbose``: those that are next, or the latest.
+    """
     ordered = sorted(tasks, key=lambda info: (_ORDER.index(info.state), -(info.id or 0)))
-    return Table(tuple(map(_row, ordered)), ("Id", "Task", "State", "When (UTC)", ""))
+    shown: list[TaskInfo] = []
+    more: list[Block] = []
+    for state, group in groupby(ordered, key=lambda info: info.state):
+        found = list(group)
+        kept = found if verbose else found[-_LISTED_AT_MOST:] if state is TaskState.WAITING else found[:_LISTED_AT_MOST]
+        shown += kept
+        if len(kept) < len(found):
+            more.append(Text(line(f"… and {len(found) - len(kept)} more {state.value} (-v lists them)")))
+    return [
+        Table(tuple(map(_row, shown)), ("Id", "Task", "State", "When (UTC)", "")),
+        *more,
+        *_commands(tasks, program),
+    ]
 
 
 def _row(info: TaskInfo) -> tuple[Line, ...]:
@@ -33,7 +51,10 @@ def _row(info: TaskInfo) -> tuple[Line, ...]:
 
 def _remark(info: TaskInfo) -> str:
     if info.state is TaskState.RUNNING:
-        return progress_text(info.progress) or (f"process {info.pid}" if info.pid is not None else "")
+        if info.pid is None:
+            return "its process has ended; `tasks run`, or the next session, begins it again"
+        again = f"attempt {info.attempts}: {info.reason}" if info.attempts > 1 and info.reason else ""
+        return progress_text(info.progress) or again or f"process {info.pid}"
     if info.retry_in_s:
         return f"again in {duration(info.retry_in_s)}: {info.reason}"
     return info.reason
@@ -44,8 +65,7 @@ def shown_in_status(tasks: Sequence[TaskInfo]) -> list[TaskInfo]:
     return [info for info in tasks if info.state in (TaskState.RUNNING, TaskState.WAITING, TaskState.FAILED)]
 
 
-def task_commands(tasks: Sequence[TaskInfo], program: str) -> list[Block]:
-    """What to type next about them."""
+def _commands(tasks: Sequence[TaskInfo], program: str) -> list[Block]:
     rows = []
     failed = max((info.id for info in tasks if info.state is TaskState.FAILED and info.id is not None), default=None)
     if failed is not None:
@@ -87,4 +107,4 @@ class TasksResult(Result):
         elif self.command == "run":
             done = sum(info.state is TaskState.DONE for info in self.tasks)
             blocks += [Text(line(f"{plural(done, 'task')} done.")), Gap()]
-        return [*blocks, task_table(self.tasks), *task_commands(self.tasks, self.program)]
+        return [*blocks, *task_blocks(self.tasks, self.program, verbose=self.verbose)]

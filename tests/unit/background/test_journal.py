@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dxforge.background.identity import Owner, this_process
+from dxforge.background.identity import Owner, started, this_process
 from dxforge.background.journal import Journal
 from dxforge.background.policy import LONGEST_S
 from dxforge.background.tables import read_all
@@ -281,3 +284,30 @@ def test_what_ended_long_ago_is_forgotten_but_not_what_failed(journals: Opener) 
         counts = dict(database.execute("SELECT state, count(*) FROM task GROUP BY state"))
     database.close()
     assert counts["failed"] == 1 and counts["done"] < 700
+
+
+def test_a_damaged_journal_is_not_an_empty_one(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    assert read_all(file, NOW, recent=5) == []
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE other (x)")
+    assert read_all(file, NOW, recent=5) == []  # nobody has left a task there yet
+    file.write_bytes(b"garbage" * 1000)
+    with pytest.raises(sqlite3.DatabaseError):
+        read_all(file, NOW, recent=5)
+
+
+def test_the_process_of_a_task_is_named_while_it_runs(journals: Opener) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        owner = dataclasses.replace(this_process(), pid=process.pid, started=started(process.pid) or "")
+        theirs = journals(owner)
+        theirs.add([PrefetchPackage("a")])
+        assert theirs.claim(KINDS, NOW, 0.0) is not None
+        (info,) = read_all(journals.file, NOW, recent=0)
+        assert info.pid == process.pid
+    finally:
+        process.kill()
+        process.communicate()
+    (info,) = read_all(journals.file, NOW, recent=0)
+    assert (info.state, info.pid) == (TaskState.RUNNING, None)

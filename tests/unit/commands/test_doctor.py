@@ -139,3 +139,23 @@ def test_it_reads_as_a_list_with_what_to_do() -> None:
         "dx.lock: Restore it",
     ]
     assert repr(result) == "<dxforge doctor: 1 problem, 0 warnings>"
+
+
+def test_tasks_that_cannot_be_read_are_a_problem(root: Path) -> None:
+    (root / ".dx").mkdir()
+    (root / ".dx" / "state.db").write_bytes(b"garbage" * 1000)
+    found = named(root, "tasks")
+    assert found.state == "problem"
+    assert "state.db cannot be read" in found.detail
+
+
+def test_a_folder_that_cannot_be_the_remote(root: Path, tmp_path: Path) -> None:
+    assert named(root, "remote").state == "ok"
+    (root / ".dx").mkdir()
+    (root / ".dx" / "remote").write_text("")
+    found = named(root, "remote")
+    assert (found.state, found.detail.rpartition(": ")[2]) == ("problem", "it is no folder")
+    (root / "dx.toml").write_text(TOML + f'[remote]\nurl = "file://{tmp_path}/gone/remote"\n')
+    assert "is not there" in named(root, "remote").detail
+    (tmp_path / "gone").mkdir()
+    assert named(root, "remote").state == "ok"

@@ -45,11 +45,19 @@ DIFF = store.SnapshotDiff(
 )
 FAILED = TaskInfo(id=3, kind="SyncToCloudflareR2", argument="", state=TaskState.FAILED, reason=HOSTILE)
 RUNNING = TaskInfo(
-    id=4, kind="PrefetchPackage", argument="x", state=TaskState.RUNNING, progress=TaskProgress(done=1, total=4)
+    id=4, kind="PrefetchPackage", argument="x", state=TaskState.RUNNING, pid=1, progress=TaskProgress(done=1, total=4)
 )
 WAITING = TaskInfo(id=None, kind="CacheCurrentState", argument="", state=TaskState.WAITING, retry_in_s=3.0, reason="no")
 DONE = TaskInfo(id=1, kind="CacheCurrentState", argument="", state=TaskState.DONE)
 TASKS = (FAILED, RUNNING, WAITING, DONE)
+RUNNING_ALONE = TaskInfo(id=4, kind="PrefetchPackage", argument="x", state=TaskState.RUNNING)
+MANY = (
+    *(TaskInfo(id=n, kind="PrefetchPackage", argument=f"w{n}", state=TaskState.WAITING) for n in range(1, 301)),
+    *(TaskInfo(id=n, kind="PrefetchPackage", argument=f"f{n}", state=TaskState.FAILED) for n in range(301, 351)),
+    TaskInfo(
+        id=351, kind="SyncToCloudflareR2", argument="", state=TaskState.RUNNING, pid=1, attempts=3, reason="no network"
+    ),
+)
 DAMAGE = Damage(pack="p", items=1, entries=(Stored("blob", "", "a", 1, "p", 0, 0),), reason="gone")
 ANALYSIS = AnalysisReport(
     files=3,
@@ -92,6 +100,7 @@ RESULTS: list[tuple[Result, int, str]] = [
     (TasksResult(command="run", tasks=TASKS), 1, "tasks: 1 running, 1 waiting, 1 failed, 1 done"),
     (TasksResult(command="retry", tasks=TASKS, about=3), 0, "tasks: 1 running, 1 waiting, 1 failed, 1 done"),
     (TasksResult(command="list", tasks=()), 0, "tasks: none"),
+    (TasksResult(command="list", tasks=MANY), 0, "tasks: 1 running, 300 waiting, 50 failed"),
     (
         SyncPlanResult(
             plan=SyncPlan(
@@ -183,3 +192,20 @@ def test_the_status_shows_what_is_to_be_done_and_hides_what_is_done() -> None:
 def test_an_analysis_has_its_picture_where_there_is_room() -> None:
     assert "<svg" in AnalyzeResult(report=ANALYSIS)._repr_html_()
     assert "<svg" not in AnalyzeResult(report=ANALYSIS).text()
+
+
+def test_of_very_many_tasks_those_are_listed_that_are_next_or_the_latest() -> None:
+    text = str(TasksResult(command="list", tasks=MANY))
+    assert "w20 " in text
+    assert "w21 " not in text
+    assert "f350 " in text
+    assert "f330 " not in text
+    assert "… and 280 more waiting (-v lists them)" in text
+    assert "… and 30 more failed (-v lists them)" in text
+    assert "attempt 3: no network" in text
+    assert "w300 " in str(TasksResult(command="list", tasks=MANY, verbose=True))
+    assert len(TasksResult(command="list", tasks=MANY).to_json()["tasks"]) == len(MANY)
+
+
+def test_a_task_whose_process_has_ended() -> None:
+    assert "its process has ended" in str(TasksResult(command="list", tasks=(RUNNING_ALONE,)))
