@@ -5,6 +5,7 @@ So the reference cannot say what the code does not, and pictures show what dxfor
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from _ext import commands, errors, keys, lights, notebooks, python_api
+from _ext import commands, errors, keys, lights, notebooks, python_api, screenshots
 
 WRITERS: dict[str, Callable[[], str]] = {
     "commands": commands.markdown,
@@ -25,6 +26,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "picture: the base moves": lights.base_moves,
     "notebooks": notebooks.markdown,
     "public names": python_api.markdown,
+    **{f"screenshot: {name}": functools.partial(screenshots.markdown, name) for name in screenshots.SHOWN},
 }
 _PLACE = re.compile(r"^<!-- dxforge: (.+?) -->$", re.MULTILINE)
 

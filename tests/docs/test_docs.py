@@ -194,6 +194,14 @@ def test_the_pictures_show_what_was_decided(site: Path) -> None:
     )
 
 
+def test_every_screenshot_is_shown_and_described(site: Path) -> None:
+    there = {path.name for path in (DOCS / "images").glob("*.png")}
+    html = "\n".join(page.read_text(encoding="utf-8") for page in site.rglob("*.html"))
+    shown = re.findall(r'<img alt="([^"]+)"[^>]+src="[^"]*_images/([^"/]+)"', html)
+    assert {name for _, name in shown} == there
+    assert all(len(described) > 20 for described, _ in shown)
+
+
 @pytest.mark.parametrize(
     ("page", "text"), [(p, t) for p, kind, t in BLOCKS if kind == "toml"], ids=lambda value: getattr(value, "stem", "")
 )
