@@ -1,6 +1,6 @@
 """Measure, and print a table for the README.
 
-python -m benchmarks [install noop upgrade startup tools ensure build] [--rounds 5] [--copier-rounds 5]
+python -m benchmarks [install noop upgrade startup tools ensure build notebook] [--rounds 5] [--copier-rounds 5]
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from benchmarks import cases
 from benchmarks.builds import build
 from benchmarks.material import NPM_PEERS, PEERS, Material
 from benchmarks.measure import Say
+from benchmarks.notebook import PEERS as NOTEBOOK_PEERS
+from benchmarks.notebook import notebook
 from benchmarks.supervise import ensure, tools
 from benchmarks.table import Row
 
@@ -30,6 +32,7 @@ CASES: dict[str, Callable[[Material, int, Say], list[Row]]] = {
     "tools": tools,
     "ensure": ensure,
     "build": build,
+    "notebook": notebook,
 }
 
 
@@ -79,7 +82,7 @@ def _say(line: str) -> None:
 def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    peers = ", ".join(peer.replace("==", " ").replace("@", " ") for peer in (*PEERS, *NPM_PEERS))
+    peers = ", ".join(peer.replace("==", " ").replace("@", " ") for peer in (*PEERS, *NPM_PEERS, *NOTEBOOK_PEERS))
     return (
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} "
         f"cores, {memory:.0f} GiB, Python {platform.python_version()}, git {git}, {peers}."
