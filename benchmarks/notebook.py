@@ -3,8 +3,9 @@
 All of it without a browser, at the place where the kernel (or the peer's server) hands over: dxforge by the kernel's
 own protocol, the peers by the HTTP requests that their pages make. What is beside each other does the same for a user:
 
-- the list: dxforge's ``%dx review`` until the page has every file that awaits a decision; jupyterlab-git's status, the
-  list of changed files. nbdime has no list, it shows one notebook.
+- the list: dxforge's ``%dx review`` until the page has every file that awaits a decision, in a new kernel (importing
+  ipywidgets is most of that) and asked again by a page; jupyterlab-git's status, the list of changed files, by a server
+  that was asked once before. nbdime has no list, it shows one notebook.
 - one file opened: dxforge's sides and hunks of one file (a merge); jupyterlab-git's two contents, which its page then
   compares; nbdime's three-way merge of a notebook with the same lines.
 - one decision until the file is on disk: dxforge takes a file's proposal, writes undo information, file and ``dx.lock``
@@ -375,7 +376,11 @@ def notebook(material: Material, rounds: int, say: Say, *, counts: Sequence[int]
     for count in counts:
         git = {name: ("jupyterlab-git", f"git {name} {count}") for name in ("list", "open", "decide")}
         rows += [
-            clock.row(f"review panel, {count:,} files: its data, in a new kernel", f"list {count}", git["list"]),
+            clock.row(
+                f"review panel, {count:,} files: its data, in a new kernel, imports included",
+                f"list {count}",
+                git["list"],
+            ),
             clock.row("... again", f"list again {count}", git["list"]),
             clock.row("... one opened", f"open {count}", git["open"], ("nbdime", "nbdime open")),
             clock.row("... one decided, on disk", f"decide {count}", git["decide"], ("nbdime", "nbdime decide")),
