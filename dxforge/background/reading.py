@@ -190,8 +190,10 @@ def read_notebook(content: bytes, patterns: Sequence[Pattern] = ()) -> FileFacts
         notebook = json.loads(content)
         cells = list(_code_cells(notebook))
         language = _language(notebook)
-    except (ValueError, RecursionError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, RecursionError) as error:
         return FileFacts(problems=(Problem(f"it is no notebook: {_said(error)}"),))
+    except (TypeError, AttributeError, KeyError):
+        return FileFacts(problems=(Problem("it is no notebook: its JSON is of another form"),))
     if language not in ("", "python", "ipython"):
         return FileFacts()
     imports: list[Import] = []

@@ -6,6 +6,7 @@ import _thread
 import atexit
 import dataclasses
 import functools
+import inspect
 import os
 import threading
 import time
@@ -62,7 +63,7 @@ class BackgroundWorker:
         self.root = Path(root).absolute()
         self.events = events or EventBus()
         self._workers = max(1, workers)
-        self._runners = {_kind_of(kind): runner for kind, runner in (runners or {}).items()}
+        self._runners = {_kind_of(kind): _ordinary(runner) for kind, runner in (runners or {}).items()}
         self._trouble = ""
         self.keeper = self._new_keeper(claims=True)
         _workers.add(self)
@@ -338,6 +339,13 @@ atexit.register(_at_exit)
 def _with_progress(info: TaskInfo, running: Mapping[int, Run]) -> TaskInfo:
     run = running.get(info.id) if info.id is not None else None
     return info if run is None else dataclasses.replace(info, progress=run.progress)
+
+
+def _ordinary(runner: Runner) -> Runner:
+    if inspect.iscoroutinefunction(runner):
+        what = "an async function cannot be a runner: each runs in a thread of its own"
+        raise UsageError(what, where="runners", hint="Pass an ordinary function, which may use asyncio.run")
+    return runner
 
 
 def _kind_of(kind: type[BackgroundTask] | str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from dxforge.commands.session import Desk
 
 if TYPE_CHECKING:
     from dxforge.forge import DxForge
-    from dxforge.store.model import Snapshot, SnapshotDiff
+    from dxforge.store.model import FileChange, Picture, Snapshot, SnapshotDiff
     from dxforge.store.snapshots import SnapshotStore
     from dxforge.traffic.restore_plan import RollbackReport
 
@@ -41,6 +41,7 @@ class HistoryActions(Desk):
 
     def snapshots_diff(self, *, old: str, new: str | None, paths: Sequence[str]) -> Result:
         from dxforge.commands.snapshots import SnapshotDiffResult
+        from dxforge.traffic.scope import selection
         from dxforge.working import in_thread
 
         async def work(forge: DxForge) -> Result:
@@ -48,8 +49,9 @@ class HistoryActions(Desk):
             first, second = store.find(old), None if new is None else store.find(new)
             wanted = self._paths(forge, store, first, paths)
             whole = await in_thread(lambda check: store.diff(first, second, check=check))
-            diff = _only(whole, wanted)
-            changes = (*diff.added, *diff.changed, *diff.removed)
+            known = _known(store.picture(first), None if second is None else store.picture(second), whole)
+            diff = _only(whole, selection(wanted, known, forge.root))
+            changes = _changes(diff)
             texts: dict[str, str] = {}
             if self.call.options.verbose or self.session.detailed:
                 texts = await in_thread(lambda _: {c.path: diff.text(c.path) for c in changes[:_SHOWN_TEXTS]})
@@ -95,13 +97,21 @@ def _store(forge: DxForge) -> SnapshotStore:
     return SnapshotStore(forge.root, events=forge.events, limits=load_config(forge.root).snapshots)
 
 
-def _only(diff: SnapshotDiff, paths: Sequence[str]) -> SnapshotDiff:
-    if not paths:
-        return diff
+def _changes(diff: SnapshotDiff) -> tuple[FileChange, ...]:
+    return (*diff.added, *diff.changed, *diff.removed)
 
-    def named(path: str) -> bool:
-        return any(path == name or path.startswith(f"{name}/") for name in paths)
 
+def _known(old: Picture, new: Picture | None, diff: SnapshotDiff) -> set[str]:
+    """The paths of all files and folders of both sides; ``new`` None: the project as it is."""
+    from dxforge.traffic.restore_plan import above
+
+    known = {*old.files, *old.folders, *diff.added_folders, *(change.path for change in _changes(diff))}
+    if new is not None:
+        return known | {*new.files, *new.folders}
+    return known | {folder for change in diff.added for folder in above(change.path)}
+
+
+def _only(diff: SnapshotDiff, named: Callable[[str], bool]) -> SnapshotDiff:
     return replace(
         diff,
         added=tuple(change for change in diff.added if named(change.path)),

@@ -92,8 +92,9 @@ def _remote(config: Config) -> Check:
     may = " and ".join([*(["read"] if read else []), *(["written"] if write else [])]) or "neither read nor written"
     if credentials is None:
         if trouble := _folder_trouble(location):
+            # Not a problem: whatever belongs there may be mounted tomorrow, and until then everything else works.
             hint = "Make it, mount what belongs there, or correct url in dx.toml's [remote]"
-            return Check(name="remote", state="problem", detail=f"{location.shown}: {trouble}", hint=hint)
+            return Check(name="remote", state="warning", detail=f"{location.shown}: {trouble}", hint=hint)
         return Check(name="remote", state="ok", detail=f"the folder {location.shown}, {may}")
     from importlib.util import find_spec
 

@@ -43,7 +43,8 @@ class SnapshotResult(Result):
     def view(self) -> Sequence[Block]:
         if self.snapshot is None:
             name = f" {self.newest.id}" if self.newest is not None else ""
-            return [Text(line(f"Nothing has changed since snapshot{name}."))]
+            label = f" ({self.newest.label})" if self.newest is not None and self.newest.label else ""
+            return [Text(line(f"Nothing has changed since snapshot{name}{label}."))]
         taken = self.snapshot
         label = f" ({taken.label})" if taken.label else ""
         files = Span(f"  {plural(taken.files, 'file')}, {size(taken.size_bytes)}", "dim")

@@ -167,7 +167,7 @@ class PrefetchResult(Result):
         blocks: list[Block] = [Text(line(text)) for text in str(self.report).split("\n")]
         if self.report.declared and self.report.newer:
             name = self.report.name
-            text = f"`{self.program} install {name} --upgrade` takes it, also without a network."
+            text = f"`{self.program} install {name} --upgrade` takes it; with --offline, without a network."
             blocks.append(Text(line(Span(text, "dim"))))
         return blocks
 

@@ -39,7 +39,7 @@ def selection(paths: Collection[str], known: Collection[str], root: Path) -> Cal
             globs.append(plain)
         elif os.path.lexists(root / plain):
             hint = "Name another file or folder; .gitignore and [snapshots] in dx.toml say what is left out"
-            raise UsageError("no snapshot holds it, so a rollback does not touch it", where=path, hint=hint)
+            raise UsageError("snapshots leave it out", where=path, hint=hint)
         else:
             near = difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
             hint = f"Did you mean {near[0]}" if near else "Name a file or folder that one of them has"

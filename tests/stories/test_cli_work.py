@@ -94,7 +94,7 @@ def test_edit_snapshot_rollback_undo(project: ToolProject) -> None:
     assert taken["taken"] is True
     assert taken["snapshot"]["label"] == "my edit"
     assert project.answer("snapshot")["taken"] is False
-    assert "Nothing has changed since snapshot" in project.dx("snapshot").stdout
+    assert "(my edit)." in project.dx("snapshot", "another label").stdout  # nothing new to give it to
     newest, oldest = snapshots(project)
     assert newest["id"] == taken["snapshot"]["id"]
 
@@ -106,6 +106,10 @@ def test_edit_snapshot_rollback_undo(project: ToolProject) -> None:
     found = project.answer("snapshots", "diff", oldest["id"], newest["id"])
     assert [item["path"] for item in found["added"]] == ["src/new.txt"]
     assert [item["path"] for item in found["changed"]] == ["src/dx_packages/theme/m.py"]
+    only = project.answer("snapshots", "diff", oldest["id"], newest["id"], "--path", "src/*.txt")
+    assert ([item["path"] for item in only["added"]], only["changed"]) == (["src/new.txt"], [])
+    unknown = project.dx("snapshots", "diff", newest["id"], "--path", "nothing", status=2)
+    assert "neither the snapshot nor the project" in unknown.stderr
 
     planned = project.answer("rollback", newest["id"], "--dry-run")
     assert [(item["path"], item["action"]) for item in planned["changes"]] == [

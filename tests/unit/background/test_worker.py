@@ -562,6 +562,14 @@ def test_two_workers_share_the_work_and_run_nothing_twice(tmp_path: Path, record
     close(two)
 
 
+def test_a_runner_is_an_ordinary_function(tmp_path: Path) -> None:
+    async def runner(context: TaskContext) -> str:
+        return context.task.argument
+
+    with pytest.raises(UsageError, match="async"):
+        BackgroundWorker(tmp_path, runners={"PrefetchPackage": runner})
+
+
 def test_no_thread_is_left_behind(tmp_path: Path, recorder: Recorder) -> None:
     before = set(threading.enumerate())
     worker = worker_of(tmp_path, recorder.quick, recorder)

@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_the_remote(root: Path, tmp_path: Path) -> None:
     (root / ".dx").mkdir()
     (root / ".dx" / "remote").write_text("")
     found = named(root, "remote")
-    assert (found.state, found.detail.rpartition(": ")[2]) == ("problem", "it is no folder")
+    assert (found.state, found.detail.rpartition(": ")[2]) == ("warning", "it is no folder")
     (root / "dx.toml").write_text(TOML + f'[remote]\nurl = "file://{tmp_path}/gone/remote"\n')
     assert "is not there" in named(root, "remote").detail
     (tmp_path / "gone").mkdir()
