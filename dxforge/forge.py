@@ -6,7 +6,7 @@ import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from dxforge import pipelines
 from dxforge.errors import DxForgeError, UsageError
@@ -140,6 +140,16 @@ class DxForge:
         return worker is not None and any(
             info.state.value == "waiting" and not info.retry_in_s for info in worker.tasks(recent=0)
         )
+
+    def __enter__(self) -> NoReturn:
+        raise UsageError(
+            "a DxForge is opened with `async with`",
+            where="with DxForge(...)",
+            hint="In a notebook, await works at the top level of a cell; without await, use dxforge.ForgeThread",
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Only there so that `__enter__` is asked."""
 
     async def __aenter__(self) -> Self:
         await self.open()

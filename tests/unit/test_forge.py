@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dxforge
-from dxforge.errors import ConfigError, ProjectError, ToolStopError
+from dxforge.errors import ConfigError, ProjectError, ToolStopError, UsageError
 from dxforge.events import Event, Notice
 from dxforge.orchestrator.status import ToolChanged, ToolState
 from dxforge.pipelines import Report, UnknownPipeline
@@ -224,3 +224,10 @@ def test_tools_can_be_registered_where_there_is_no_dx_toml(tmp_path: Path) -> No
             return (await forge.orchestrator.execute_tool("sh", ["-c", "echo hi"])).stdout
 
     assert asyncio.run(main()) == "hi\n"
+
+
+def test_a_plain_with_names_the_two_ways_out(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="async with") as caught, dxforge.DxForge(tmp_path):
+        pass
+    assert "top level of a cell" in caught.value.hint
+    assert "ForgeThread" in caught.value.hint
