@@ -152,7 +152,7 @@ def test_a_saved_notebook_holds_neither_diffs_nor_secrets(home: Path, project: P
     # All of that was shown, without the secrets.
     for text in (
         "GIVEN_TO_TOOLS=***", "▲ 1 Yellow", "■ 1 Red", NUMBER, "● Healthy", "■ Degraded", "ended with exit status 5",
-        ": exit status 4; the last", "awaits your decision",
+        ": exit status 4; the last", "2 changes await your decision",
     ):  # fmt: skip
         assert text in whole, text
     errors = [output.ename for cell in notebook.cells for output in cell.outputs if output.output_type == "error"]
