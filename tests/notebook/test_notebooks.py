@@ -22,6 +22,8 @@ def pytest_collectstart(collector):
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += ("text/html",)
 """
+# Said where there is no Node, and so no panel.
+NO_PANELS = "regex: \\nnote: no live panel: .*\nreplace: \n"
 NEEDS_THE_INDEX = {"01-quick-start", "02-upgrade-and-review", "06-plain-python"}
 UNSTABLE = {
     "an address of an object": r"0x[0-9a-f]{6}",
@@ -66,8 +68,17 @@ def test_it_runs_shows_what_is_stored_and_leaves_nothing(
     monkeypatch.setenv("TMPDIR", str(temporary))
     copy = shutil.copy(path, work)
     (work / "conftest.py").write_text(PLAIN_TEXT_ONLY)
+    (work / "sanitize.cfg").write_text(NO_PANELS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(work)]
-    words += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "120", copy]
+    words += [
+        "--nbval-lax",
+        "--nbval-current-env",
+        "--nbval-cell-timeout",
+        "120",
+        "--nbval-sanitize-with",
+        "sanitize.cfg",
+        copy,
+    ]
     done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert processes_in(tmp_path) == []
