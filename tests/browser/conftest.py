@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 import urllib.request
+import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from dxforge_nb.panels import assets
 from tests.browser.pages import Notebook
 from tests.support.browser import Ear, browser
 from tests.support.lab import Lab
@@ -39,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The worker's server."""
+    assets.core()  # says so where the front end is not built
     with Lab(tmp_path_factory.mktemp("lab") / "lab") as server:
         yield server
 
@@ -75,26 +78,31 @@ class Window:
         self.ears: list[Ear] = []
         self.pages: list[Page] = []
 
-    def open(self, *sources: str, name: str = "a", under: str = "", app: str = "lab/tree") -> Notebook:
+    def open(self, *sources: str, name: str = "a", under: str = "", app: str = "lab") -> Notebook:
         """Write a notebook with these cells into ``under`` and open it in a page of its own."""
         path = self.lab.write("/".join(filter(None, (self.name, under, f"{name}.ipynb"))), sources)
         return self.again(path, app)
 
-    def again(self, path: str, app: str = "lab/tree") -> Notebook:
+    def again(self, path: str, app: str = "lab") -> Notebook:
         """Open a notebook that is there, in a further page."""
         page = self.context.new_page()
         self.pages.append(page)
         self.ears.append(Ear(page, NOTEBOOK_7 if app == "notebooks" else ()))
-        return Notebook(page, f"{self.lab.url}/{app}/{path}{'?reset' if app.startswith('lab') else ''}").open()
+        # Two pages in one workspace are in each other's way, and a workspace remembers what was open.
+        where = f"lab/workspaces/{uuid.uuid4().hex}/tree/{path}?reset" if app == "lab" else f"{app}/{path}"
+        return Notebook(page, f"{self.lab.url}/{where}").open()
 
     def close(self) -> None:
-        """Close the pages and end their kernels."""
+        """Close the pages, and end their kernels."""
         for page in self.pages:
             page.close()
-        with contextlib.suppress(OSError):
-            for session in _ask(f"{self.lab.url}/api/sessions"):
-                if session["path"].startswith(f"{self.name}/"):
-                    _ask(f"{self.lab.url}/api/sessions/{session['id']}", "DELETE")
+        self.end_kernels()
+
+    def end_kernels(self) -> None:
+        """Shut the test's kernels down, as closing them in the sidebar does."""
+        for session in _ask(f"{self.lab.url}/api/sessions"):
+            if session["path"].startswith(f"{self.name}/"):
+                _ask(f"{self.lab.url}/api/sessions/{session['id']}", "DELETE")
 
 
 @pytest.fixture

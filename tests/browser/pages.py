@@ -113,6 +113,26 @@ class Notebook:
             }}"""
         )
 
+    def select(self, index: int) -> None:
+        """Select a cell, in command mode, with the focus on it."""
+        self.cell(index).locator(".jp-InputPrompt").first.click()
+
+    def cells(self) -> list[tuple[str, str]]:
+        """Kind and source of each cell."""
+        found = self.page.evaluate(
+            f"() => {_PANEL}.content.model.sharedModel.cells.map(cell => [cell.cell_type, cell.getSource()])"
+        )
+        return [(kind, source) for kind, source in found]
+
+    def theme(self, name: str) -> None:
+        """Change the application's theme, as the Settings menu does."""
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+
+    def idle(self) -> None:
+        """Wait until all cells have run."""
+        self.page.wait_for_function(f"() => {_PANEL}.sessionContext.session.kernel.status === 'idle'")
+
     def busy(self) -> None:
         """Wait until the kernel works on a cell."""
         self.page.wait_for_function(f"() => {_PANEL}.sessionContext.session.kernel.status === 'busy'")
@@ -138,6 +158,19 @@ class Panel:
         expect(self.root).to_have_attribute("data-state", state)
         if words:
             expect(self.root.get_by_role("status").filter(has_text=words).first).to_be_visible()
+
+    def has_focus(self) -> bool:
+        """Whether the keyboard's focus is inside."""
+        return bool(self.root.evaluate("node => node.contains(document.activeElement)"))
+
+    def tab_to(self, target: Locator) -> None:
+        """Press Tab until the focus is on or in ``target``."""
+        expect(target).to_be_visible()
+        for _ in range(60):
+            if target.evaluate("node => node.contains(document.activeElement)"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"Tab does not lead to {target}")
 
     @property
     def alert(self) -> Locator:
@@ -180,6 +213,15 @@ class Review(Panel):
     def choose(self, path: str) -> None:
         """Click a file, and wait until it is shown."""
         self.option(path).click()
+        expect(self.option(path)).to_have_attribute("aria-selected", "true")
+
+    def go_to(self, path: str) -> None:
+        """Press j until a file is chosen, having gone to the first by k."""
+        for key in "k", "j":
+            for _ in range(5):
+                if self.option(path).get_attribute("aria-selected") == "true":
+                    return
+                self.page.keyboard.press(key)
         expect(self.option(path)).to_have_attribute("aria-selected", "true")
 
     def count(self, number: int) -> None:
@@ -244,3 +286,9 @@ class Status(Panel):
     def tool(self, name: str) -> Locator:
         """A tool's row."""
         return self.row("Tools", name)
+
+    def cell(self, caption: str, name: str, column: str) -> Locator:
+        """A cell of a row, by the name of its column."""
+        heads = self.table(caption).get_by_role("columnheader").all_inner_texts()
+        number = next(at for at, head in enumerate(heads) if head.strip().lower() == column.lower())
+        return self.row(caption, name).get_by_role("cell").nth(number)

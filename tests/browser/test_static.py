@@ -10,7 +10,7 @@ from tests.browser.conftest import Window
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("app", ["lab/tree", "notebooks"])
+@pytest.mark.parametrize("app", ["lab", "notebooks"])
 def test_commands_answer_in_the_page(window: Window, app: str) -> None:
     notebook = window.open("%load_ext dxforge_nb", "%dx init --name story", "%dx status", app=app)
     notebook.run(0)

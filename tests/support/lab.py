@@ -7,6 +7,7 @@ is left behind is found and killed.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -31,8 +32,8 @@ _OPTIONS = (
     "--ServerApp.open_browser=False",
     "--ServerApp.allow_root=True",
     "--ServerApp.terminals_enabled=False",
+    "--ServerApp.disable_check_xsrf=True",
     "--IdentityProvider.token=",
-    "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
     "--LabApp.expose_app_in_browser=True",
     "--JupyterNotebookApp.expose_app_in_browser=True",
@@ -60,6 +61,8 @@ class Lab:
         self.url = ""
         self._env = env or {}
         self._process: subprocess.Popen[bytes] | None = None
+        # Asks whether to fetch news, in a corner of the page where it covers what is below.
+        self.configure("@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False)
 
     def __enter__(self) -> Self:
         try:
@@ -99,6 +102,13 @@ class Lab:
         file.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, file)
         return path
+
+    def configure(self, plugin: str, **settings: object) -> None:
+        """Set a person's settings of a plugin of Lab's, for pages that are opened from now on; none removes them."""
+        folder = self.base / "jupyter_config_dir" / "lab" / "user-settings"
+        file = folder / f"{plugin.replace(':', '/')}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings))
 
     def _start(self, port: int) -> bool:
         self.url = f"http://127.0.0.1:{port}"
