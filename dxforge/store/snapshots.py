@@ -13,7 +13,6 @@ import difflib
 import functools
 import os
 import threading
-import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,22 +20,20 @@ from typing import TYPE_CHECKING
 from dxforge.config.model import SnapshotLimits
 from dxforge.errors import SnapshotDamagedError, SnapshotNotFoundError
 from dxforge.events import EventBus, Notice
-from dxforge.files import lock_is_held, prepare_state_dir, project_lock, write_error
+from dxforge.files import prepare_state_dir, project_lock, write_error
 from dxforge.store import upkeep
 from dxforge.store.memory import MemoryFile, Remembered
 from dxforge.store.model import GitObject, Picture, PruneReport, Snapshot, SnapshotDiff
 from dxforge.store.objects import IS_OID
-from dxforge.store.pack import PackWriter, packed
+from dxforge.store.pack import PackWriter
 from dxforge.store.repository import SNAPSHOTS, Repository, add_commit, closure
 from dxforge.store.retention import expired, taken_at
-from dxforge.store.survey import Folder, Memory, Survey, build_trees, look
-from dxforge.store.taking import describe, hash_contents, look_again, picture, private_files, store_contents
+from dxforge.store.survey import Survey, build_trees, look
+from dxforge.store.taking import describe, hash_contents, picture, private_files, settled, vouched
 
 if TYPE_CHECKING:
     from dxforge.store.tree import Entry
 
-_LOOKS = 5
-_BETWEEN_LOOKS_S = 0.2
 Check = Callable[[], None]
 Snapshots = list[Snapshot]
 
@@ -145,9 +142,11 @@ class SnapshotStore:
         newest = self.latest()
         if mending:
             remembered = Remembered()
-        memory = self._vouched(remembered, newest)
+        memory = vouched(self._repository, remembered, newest)
         with PackWriter(self._repository.packs) as pack:
-            survey, tree = self._settled(memory, pack, check)
+            survey, tree = settled(
+                self._repository, memory, pack, root=self.root, limits=self.limits, events=self._events, check=check
+            )
             same = newest is not None and tree == newest.tree and private_files(survey) == newest.permissions
             if newest is None or not same:
                 snapshot = add_commit(describe(survey, tree, time=self._time_after(newest), label=label), pack)
@@ -164,55 +163,12 @@ class SnapshotStore:
             self._memory.save(Remembered(snapshot.oid, self._repository.pack_sizes(), survey.memory()))
         return (None if snapshot is newest else self.find(snapshot.oid)), survey
 
-    def _settled(self, memory: Memory, pack: PackWriter, check: Check) -> tuple[Survey, str]:
-        """Look at the project, store what is new, build its tree; again where an install was writing meanwhile."""
-        for attempt in range(_LOOKS):
-            before = self._operations()
-            survey = look(os.fsencode(self.root), memory, self.limits, check)
-            stored = self._repository.having(len(survey.unread))
-
-            def add(oid: str, data: bytes, stored: Container[str] = stored) -> None:
-                if oid not in stored:
-                    pack.add(packed("tree", data, oid))
-
-            store_contents(survey, pack, stored, events=self._events, check=check)
-            tree = build_trees(survey, add)
-            look_again(survey)
-            writing = bool(before[0]) and lock_is_held(self.root / ".dx")
-            if attempt == _LOOKS - 1 or (self._operations() == before and not writing):
-                break
-            memory = survey.memory()
-            check()
-            time.sleep(_BETWEEN_LOOKS_S)
-        return survey, tree
-
-    def _operations(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The operations on the project's files that are under way, and those that are done."""
-        state = self.root / ".dx"
-        under_way = frozenset(path.parent.name for path in state.glob("journal/*/record.json"))
-        return under_way, frozenset(path.name for path in state.glob("operations/*"))
-
     def _time_after(self, newest: Snapshot | None) -> str:
         """The time; a clock that was set back must not make this snapshot older than the last."""
         now = self._now()
         if newest is not None:
             now = max(now, taken_at(newest) + dt.timedelta(microseconds=1))
         return now.astimezone(dt.UTC).isoformat(timespec="microseconds")
-
-    def _vouched(self, memory: Remembered, newest: Snapshot | None) -> Memory:
-        """The memory, without those contents that the store no longer has."""
-        if newest is None:
-            return {}
-        if newest.oid == memory.commit and self._repository.pack_sizes().items() >= memory.packs.items():
-            return memory.folders
-        return {
-            path: Folder(
-                {name: known for name, known in row.files.items() if known[1] in self._repository},
-                row.folders,
-                rules=row.rules,
-            )
-            for path, row in memory.folders.items()
-        }
 
     # ---- looking
 

@@ -1,20 +1,27 @@
-"""Bringing what is new in a project into the store: reading, packing, building trees."""
+"""Bringing what is new in a project into the store: looking, reading, packing, building trees."""
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from pathlib import Path
 
+from dxforge.config.model import SnapshotLimits
 from dxforge.events import EventBus, Progress
-from dxforge.files import private_bits
+from dxforge.files import lock_is_held, private_bits
+from dxforge.store.memory import Remembered
 from dxforge.store.model import Picture, Snapshot
 from dxforge.store.objects import object_oid
 from dxforge.store.pack import Packed, PackWriter, packed
 from dxforge.store.reading import Read, read_all
-from dxforge.store.survey import Survey, stamp_of
+from dxforge.store.repository import Repository
+from dxforge.store.survey import Folder, Memory, Survey, build_trees, look, stamp_of
 
+_LOOKS = 5
+_BETWEEN_LOOKS_S = 0.2
 _READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
@@ -24,6 +31,72 @@ class _Content:
 
     oid: str
     item: Packed | None = None
+
+
+def vouched(repository: Repository, memory: Remembered, newest: Snapshot | None) -> Memory:
+    """The memory, without those contents that the store no longer has."""
+    if newest is None:
+        return {}
+    if newest.oid == memory.commit and repository.pack_sizes().items() >= memory.packs.items():
+        return memory.folders
+    return {
+        path: Folder(
+            {name: known for name, known in row.files.items() if known[1] in repository},
+            row.folders,
+            rules=row.rules,
+        )
+        for path, row in memory.folders.items()
+    }
+
+
+def settled(
+    repository: Repository,
+    memory: Memory,
+    pack: PackWriter,
+    *,
+    root: Path,
+    limits: SnapshotLimits,
+    events: EventBus,
+    check: Callable[[], None],
+) -> tuple[Survey, str]:
+    """Look at the project in ``root``, store what is new, build its tree; again where an install was writing meanwhile.
+
+    Args:
+        memory: what `vouched` left of the last look.
+        pack: gets what ``repository`` lacks.
+
+    Returns:
+        What was seen, and the tree's id.
+
+    Raises:
+        OSError: the pack cannot be written.
+    """
+    for attempt in range(_LOOKS):
+        before = _operations(root)
+        survey = look(os.fsencode(root), memory, limits, check)
+        stored = repository.having(len(survey.unread))
+
+        def add(oid: str, data: bytes, stored: Container[str] = stored) -> None:
+            if oid not in stored:
+                pack.add(packed("tree", data, oid))
+
+        store_contents(survey, pack, stored, events=events, check=check)
+        tree = build_trees(survey, add)
+        look_again(survey)
+        writing = bool(before[0]) and lock_is_held(root / ".dx")
+        if attempt == _LOOKS - 1 or (_operations(root) == before and not writing):
+            break
+        memory = survey.memory()
+        check()
+        time.sleep(_BETWEEN_LOOKS_S)
+    return survey, tree
+
+
+def _operations(root: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """The operations on the project's files that are under way, and those that are done."""
+    state = root / ".dx"
+    under_way = frozenset(path.parent.name for path in state.glob("journal/*/record.json"))
+    return under_way, frozenset(path.name for path in state.glob("operations/*"))
 
 
 def store_contents(
