@@ -24,7 +24,7 @@ const builds = [
   { ...common, entryPoints: { panel: "src/panel.css" }, outdir },
 ];
 if (harness) {
-  builds.push({ ...common, entryPoints: { harness: "harness/harness.ts" }, outdir });
+  builds.push({ ...common, entryPoints: { harness: "harness/harness.ts", review: "harness/review.ts" }, outdir });
 }
 const done = await Promise.allSettled(builds.map((each) => build(each)));
 // esbuild has written what is wrong.
