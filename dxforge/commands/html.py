@@ -1,7 +1,8 @@
 """A view as static HTML for notebooks: no script, no outside resource, light or dark as its host.
 
-Colours are the host's CSS variables (JupyterLab, VS Code) with translucent fallbacks that work on both. A host that
-strips the style sheet leaves plain tables; the light stays readable, because it is a shape and a word.
+Colours are the host's CSS variables (JupyterLab, VS Code) with translucent fallbacks that work on both. JupyterLab's
+own rules for tables outweigh a single class, hence the doubled one. A host that strips the style sheet leaves plain
+tables; the light stays readable, because it is a shape and a word.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ STYLE = """\
   --dx-code: var(--jp-code-font-family, var(--vscode-editor-font-family, ui-monospace, Menlo, Consolas, monospace));
   color: var(--jp-ui-font-color1, var(--vscode-foreground, inherit)); line-height: 1.45; }
 .dxforge table { border-collapse: collapse; margin: .3em 0 .6em; color: inherit; }
-.dxforge table th, .dxforge table td { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
+.dxforge.dxforge table :is(th, td) { text-align: left; vertical-align: top; padding: .15em 1.2em .15em 0;
   border: 0; background: none; white-space: pre-wrap; overflow-wrap: break-word; }
-.dxforge table th { font-weight: 600; border-bottom: 1px solid var(--dx-line); }
-.dxforge table th:first-child, .dxforge table td:first-child { overflow-wrap: normal; }
+.dxforge.dxforge table th { font-weight: 600; border-bottom: 1px solid var(--dx-line); }
+.dxforge.dxforge table :is(th, td):first-child { overflow-wrap: normal; }
 .dxforge code { font-family: var(--dx-code); background: rgba(128, 128, 128, .12); color: inherit;
   padding: 0 .3em; border-radius: 3px; }
 .dxforge details { border: 1px solid var(--dx-line); border-radius: 4px; margin: .4em 0; padding: .3em .7em; }
@@ -78,7 +79,7 @@ STYLE = """\
   background: var(--jp-brand-color1, var(--vscode-progressBar-background, #1976d2)); }
 .dxforge .some { opacity: .3; }
 .dxforge table.steady { table-layout: fixed; width: 100%; font-variant-numeric: tabular-nums; }
-.dxforge table.steady th, .dxforge table.steady td { white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
+.dxforge.dxforge table.steady :is(th, td) { white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
   height: 1.45em; }
 .dxforge table.steady th:nth-child(1) { width: 36%; } .dxforge table.steady th:nth-child(2) { width: 8.5em; }
 .dxforge table.steady th:nth-child(3) { width: 4.5em; }
