@@ -279,8 +279,8 @@ class Environment:
     ca_file: str = ""
     background: bool = True
     """Whether install and build leave tasks to the background worker."""
-    panels: bool = True
-    """Whether notebooks may show live panels."""
+    panels: bool | None = None
+    """Whether notebooks show live panels; None: where somebody looks on."""
 
     def index(self, config: Config) -> IndexConfig:
         """The addresses in force: ``[index]`` of ``dx.toml``, else the environment's, else empty."""
@@ -296,7 +296,7 @@ def load_environment(environ: Mapping[str, str] = os.environ) -> Environment:
     ``DXFORGE_LOCK_WAIT_S`` how many seconds a run waits for another one (default 30). ``PIP_CERT``,
     ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` (the first that is set) name the certificates to trust.
     ``DXFORGE_BACKGROUND`` is a switch, on unless set: off, nothing is done in the background that was not asked for.
-    ``DXFORGE_PANELS`` likewise: off, notebooks show results as text and HTML only.
+    ``DXFORGE_PANELS`` is one, too: off, notebooks show results as text and HTML only; on, live panels always.
 
     Raises:
         ConfigError: a switch or a number that is none; names the variable.
@@ -312,7 +312,7 @@ def load_environment(environ: Mapping[str, str] = os.environ) -> Environment:
         lock_wait_s=_lock_wait_s(environ),
         ca_file=_first_set(environ, "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
         background=_switch(environ, "DXFORGE_BACKGROUND", default=True),
-        panels=_switch(environ, "DXFORGE_PANELS", default=True),
+        panels=_switch(environ, "DXFORGE_PANELS") if _first_set(environ, "DXFORGE_PANELS") else None,
     )
 
 

@@ -56,7 +56,7 @@ class Panels:
         self._shell: InteractiveShell | None = None
 
     def view(self, kind: str, root: Path) -> dict[str, Any]:
-        """What makes a page show the panel, to be put beside text and HTML; {} in a terminal, which has no page.
+        """What makes a page show the panel, to be put beside text and HTML; {} where there is no page, or nobody at it.
 
         Args:
             kind: "status" or "review".
@@ -65,10 +65,9 @@ class Panels:
         Raises:
             DxForgeError: there can be none here.
         """
-        shell = _shell_with_page()
-        if shell is None:
+        shell = _shell_of_kernel()
+        if shell is None or not _wanted(shell):
             return {}
-        _check_wanted()
         with self._lock:
             self._begin(shell)
             shown = self._shown.get((kind, root))
@@ -172,7 +171,7 @@ def _about(kernel: str, root: Path, project: str) -> Message:
     return {"kernel": kernel, "project": project, "program": PROGRAM, "editor": editor_id()}
 
 
-def _shell_with_page() -> InteractiveShell | None:
+def _shell_of_kernel() -> InteractiveShell | None:
     """The kernel's shell; None in a terminal, and in a process that was forked from a kernel."""
     from IPython.core.getipython import get_ipython
 
@@ -183,11 +182,18 @@ def _shell_with_page() -> InteractiveShell | None:
     return shell
 
 
-def _check_wanted() -> None:
+def _wanted(shell: InteractiveShell) -> bool:
+    """Whether to show panels.
+
+    Unless that is set: where the cell's sender lets it ask for input. nbconvert, papermill and nbval do not: nobody
+    sits there, and what they save is better off with HTML than with a panel that never lived.
+    """
     from dxforge.config.load import load_environment
 
-    if not load_environment().panels:
+    wanted = load_environment().panels
+    if wanted is False:
         raise NoPanelError("panels are switched off", where="DXFORGE_PANELS", hint="Unset it to have them")
+    return bool(wanted or getattr(getattr(shell, "kernel", None), "_allow_stdin", True))
 
 
 PANELS = Panels()

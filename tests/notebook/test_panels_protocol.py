@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -190,6 +192,7 @@ def test_with_a_subshell_a_click_is_done_while_a_cell_runs(begin: Begin, tools: 
     assert page.finish(cell).error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_at_most_four_pushes_a_second_and_none_when_nothing_happens(
     begin: Begin, tools: ToolProject, version: str
@@ -278,6 +281,7 @@ def test_a_decision_is_taken_exactly_once(begin: Begin, demo: None, project: Pat
     assert page.value("len(get_ipython().run_line_magic('dx', 'log').operations)") == "5"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_interrupts_lose_no_click_and_double_none(begin: Begin, demo: None, version: str) -> None:
     page = begin(version)
@@ -451,6 +455,31 @@ def test_without_panels_text_and_html_serve_and_say_why(
             assert f"no live panel: {why}" in text
             assert text.count("no live panel") == 1
     assert not page.opened
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_where_nobody_sits_there_is_no_panel_unless_it_is_asked_for(
+    begin: Begin, tools: ToolProject, version: str
+) -> None:
+    page = begin(version)
+    page.client.allow_stdin = False  # as nbconvert, papermill and nbval
+    (shown,) = page.run("%dx status").displays
+    assert set(shown) == {"text/plain", "text/html"}
+    assert "no live panel" not in shown["text/plain"]
+    assert not page.opened
+    page.run("import os; os.environ['DXFORGE_PANELS'] = '1'")
+    assert page.run("%dx status").model
+
+
+def test_in_a_terminal_all_is_text(home: Path, tools: ToolProject) -> None:
+    code = "%load_ext dxforge_nb\n%dx status\nr = %dx status\nimport sys\nprint('anywidget' in sys.modules, repr(r))\n"
+    words = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "--simple-prompt"]
+    done = subprocess.run(
+        words, cwd=tools.root, input=code, capture_output=True, text=True, check=True, timeout=60, encoding="utf-8"
+    )
+    assert "Project story" in done.stdout
+    assert "no live panel" not in done.stdout
+    assert "False <dxforge status: 0 packages, 0 pending, 0 of 3 tools up>" in done.stdout
 
 
 @pytest.mark.parametrize("version", VERSIONS)

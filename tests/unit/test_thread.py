@@ -286,3 +286,18 @@ def test_closing_ends_what_other_threads_wait_for(project: Project) -> None:
     other.join()
     assert outcomes == ["cancelled"]
     assert threads() == []
+
+
+def test_something_can_be_posted_without_waiting(project: Project) -> None:
+    thread = dxforge.ForgeThread(project.root)
+    called = threading.Event()
+    with pytest.raises(UsageError):
+        thread.post(called.set)
+    with thread:
+        where: list[str] = []
+        thread.post(lambda: where.append(threading.current_thread().name))
+        thread.post(called.set)
+        assert called.wait(30)
+        assert where == ["dxforge"]
+    with pytest.raises(UsageError):
+        thread.post(called.set)

@@ -256,3 +256,41 @@ def test_an_edit_that_nothing_waits_for_offers_nothing_to_decide(file_diff: File
     result = DiffResult(diff=FileDiff(change=kept, mine=file_diff.mine, theirs="", proposal=""))
     assert "+mine" in result.text()
     assert "accept" not in result.text()
+
+
+def test_what_awaits_a_decision_has_a_panel(report: InstallReport, yellow: Change) -> None:
+    assert OperationResult(command="install", report=report).panel == "review"
+    assert ReviewResult(pending=(yellow,)).panel == ReviewResult(pending=()).panel == "review"
+    assert StatusResult(project="p", packages=(), pending=()).panel == "status"
+    for result in (
+        OperationResult(command="install", report=dataclasses.replace(report, dry_run=True)),
+        OperationResult(command="install", report=dataclasses.replace(report, pending=[])),
+        OperationResult(command="undo", report=report),
+        TextResult(kind="help", content=""),
+    ):
+        assert result.panel == ""
+
+
+def test_a_panel_is_made_when_it_is_shown_and_stands_beside_text_and_html() -> None:
+    made = []
+
+    def live() -> dict[str, str]:
+        made.append(1)
+        return {"application/x-panel": "id"}
+
+    result = StatusResult(project="p", packages=(), pending=(), live=live)
+    assert (repr(result), str(result)) == (repr(dataclasses.replace(result, live=None)), result.text())
+    assert not made
+    bundle = result._repr_mimebundle_()
+    assert bundle == {"text/plain": result.text(), "text/html": result._repr_html_(), "application/x-panel": "id"}
+    assert made == [1]
+
+
+def test_why_there_is_no_panel_is_said_in_a_line() -> None:
+    def live() -> dict[str, str]:
+        raise UndecidedError("it is <gone>", where="there", hint="Look")
+
+    bundle = StatusResult(project="p", packages=(), pending=(), live=live)._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"}
+    assert "note: no live panel: there: it is <gone>. Look\n" in bundle["text/plain"] + "\n"
+    assert "it is &lt;gone&gt;" in bundle["text/html"]
