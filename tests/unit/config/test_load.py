@@ -393,6 +393,13 @@ def test_offline_is_a_switch(value: str, *, offline: bool) -> None:
     assert load_environment({"DXFORGE_OFFLINE": value}).offline is offline
 
 
+def test_panels_are_left_open_unless_set() -> None:
+    assert load_environment({}).panels is None
+    assert load_environment({"DXFORGE_PANELS": " "}).panels is None
+    assert load_environment({"DXFORGE_PANELS": "0"}).panels is False
+    assert load_environment({"DXFORGE_PANELS": "on"}).panels is True
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
