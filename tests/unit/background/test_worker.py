@@ -415,7 +415,10 @@ def test_close_hands_the_rest_over_and_the_next_worker_does_it(tmp_path: Path, r
     assert {task.argument for task in later.ran} == {f"p{number}" for number in range(5)}
 
 
-def test_close_is_bounded_though_a_runner_does_not_listen(tmp_path: Path, recorder: Recorder) -> None:
+def test_close_is_bounded_though_a_runner_does_not_listen(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dxforge.background.keeper.GRACE_S", 0.1)
     release = threading.Event()
     worker = worker_of(tmp_path, lambda _: release.wait(LONG_S), recorder)
     handle = worker.enqueue(CacheCurrentState())
@@ -467,8 +470,9 @@ def test_enqueue_returns_while_another_holds_the_file(tmp_path: Path, recorder: 
 
 
 def test_close_is_bounded_while_another_holds_the_file_and_says_what_is_lost(
-    tmp_path: Path, recorder: Recorder
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dxforge.background.keeper.GRACE_S", 0.1)
     worker = worker_of(tmp_path, recorder.quick, recorder)
     worker.enqueue(CacheCurrentState()).result(LONG_S)
     with contextlib.closing(sqlite3.connect(tmp_path / ".dx/state.db", isolation_level=None)) as other:

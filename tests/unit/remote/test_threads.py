@@ -41,7 +41,9 @@ def test_waiting_can_be_given_up() -> None:
 
 
 def test_a_process_does_not_wait_for_what_it_has_left() -> None:
-    script = "import time; from dxforge.remote.threads import begin; begin(lambda: time.sleep(60))"
+    script = (
+        "import time; from dxforge.remote import threads; threads._EXIT_S = 0.1; threads.begin(lambda: time.sleep(60))"
+    )
     began_s = time.monotonic()
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
     assert time.monotonic() - began_s < 30
