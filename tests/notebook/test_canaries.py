@@ -54,6 +54,7 @@ def project(tmp_path: Path, index: IndexServer, monkeypatch: pytest.MonkeyPatch)
     """A Yellow and a Red with canaries on every side; tools that print secrets; a remote that needs credentials."""
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DXFORGE_PANELS", "1")  # nobody sits before this client, yet the state is to be saved
     monkeypatch.setenv("PIP_INDEX_URL", index.pypi_url.replace("://", "://user:canary-index-7f@"))
     root = tmp_path / "project"
     root.mkdir()
