@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import Event
+from dxforge_nb.attended import attended
 from dxforge_nb.panels.channel import IdleClock, Message, Topic
 
 if TYPE_CHECKING:
@@ -185,15 +186,15 @@ def _shell_of_kernel() -> InteractiveShell | None:
 def _wanted(shell: InteractiveShell) -> bool:
     """Whether to show panels.
 
-    Unless that is set: where the cell's sender lets it ask for input. nbconvert, papermill and nbval do not: nobody
-    sits there, and what they save is better off with HTML than with a panel that never lived.
+    Unless that is set: where somebody sits. What nbconvert and its like save is better off with HTML than with a panel
+    that never lived.
     """
     from dxforge.config.load import load_environment
 
     wanted = load_environment().panels
     if wanted is False:
         raise NoPanelError("panels are switched off", where="DXFORGE_PANELS", hint="Unset it to have them")
-    return bool(wanted or getattr(getattr(shell, "kernel", None), "_allow_stdin", True))
+    return bool(wanted or attended(shell))
 
 
 PANELS = Panels()

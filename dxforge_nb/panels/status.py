@@ -23,6 +23,8 @@ SHORTEST_S = 0.25
 """Between two pushes."""
 SAMPLE_S = 1.0
 """Between two looks at tools that run: their CPU and memory announce no change."""
+SHARE = 20
+"""Looking takes at most one part in so many of the time, however many processes there are."""
 LOOK_S = 2.0
 """Between two looks at whether another process has changed something; a few calls of `stat`."""
 _LOG_LINES = 200
@@ -146,13 +148,15 @@ class StatusTopic:
             await self._greeted.wait()  # before, no page knows anything that could change
             while True:
                 self._wake.clear()
+                begun_s = loop.time()
                 state = await self._look()
+                took_s = loop.time() - begun_s
                 if self._told is None or not same(state, self._told):
                     self._told = state
                     push({"state": state})
                 await asyncio.sleep(SHORTEST_S)
                 with contextlib.suppress(TimeoutError):
-                    wait_s = SAMPLE_S if self._glance.tools_run else LOOK_S
+                    wait_s = max(SAMPLE_S if self._glance.tools_run else LOOK_S, SHARE * took_s)
                     await asyncio.wait_for(self._wake.wait(), wait_s - SHORTEST_S)
                 if self._glance.tools_run:
                     self._glance.forget(Part.TOOLS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +11,8 @@ import anywidget
 from traitlets import Unicode
 
 from dxforge_nb.panels.channel import Message
+
+_log = logging.getLogger("dxforge")
 
 
 class Panel(anywidget.AnyWidget):
@@ -44,9 +46,12 @@ class Panel(anywidget.AnyWidget):
     def tell(self, message: Message) -> None:
         """Send a message to all pages. Any thread; what cannot be sent is lost, as the page's own connection is."""
         if self.alive and os.getpid() == self._pid:
-            # While the kernel ends, its sockets are gone one after the other.
-            with contextlib.suppress(Exception):
+            try:
                 self.send(message)
+            except (TypeError, ValueError):
+                _log.exception("a message of the %s panel cannot be sent", self.kind)
+            except Exception:  # noqa: BLE001 - while the kernel ends, its sockets are gone one after the other
+                _log.debug("a message of the %s panel was lost", self.kind, exc_info=True)
 
     def view(self) -> dict[str, Any]:
         """The part of a display that makes a page show it."""
