@@ -34,11 +34,13 @@ class CellLive(Live):
 
     Args:
         quiet: show nothing, but for what the user must know at once.
+        board: show what is under way.
         redactor: knows the secrets.
     """
 
-    def __init__(self, *, quiet: bool, redactor: Redactor | None = None) -> None:
+    def __init__(self, *, quiet: bool, board: bool = True, redactor: Redactor | None = None) -> None:
         self._quiet = quiet
+        self._boards = board and not quiet
         self._redactor = redactor or Redactor()
         self._notices: list[str] = []
         self._outlet = Outlet()
@@ -70,7 +72,7 @@ class CellLive(Live):
     def draw(self) -> None:
         self._outlet.drain(self._write)
         now = time.monotonic()
-        if self._quiet or self._board.empty or now - self._drawn_at < _INTERVAL_S:
+        if not self._boards or self._board.empty or now - self._drawn_at < _INTERVAL_S:
             return
         stamp = self._board.stamp()
         if stamp == self._stamp:

@@ -140,6 +140,7 @@ class DxMagics(Magics):
     def _execute(self, call: Call, *, quiet: bool) -> Result:
         from dxforge.commands.actions import execute
         from dxforge.commands.session import Session
+        from dxforge_nb.attended import attended
         from dxforge_nb.interrupted import done_since, newest_operation
         from dxforge_nb.kernel import FORGES
         from dxforge_nb.live import CellLive
@@ -148,7 +149,7 @@ class DxMagics(Magics):
         folder = current_folder() / (call.options.directory or "")
         redactor = redactor_for(folder)
         before = newest_operation(folder, call.action)
-        live = CellLive(quiet=quiet or call.options.as_json, redactor=redactor)
+        live = CellLive(quiet=quiet or call.options.as_json, board=attended(self.shell), redactor=redactor)
         session = Session(cwd=current_folder(), program=PROGRAM, forges=FORGES, live=live, detailed=True)
         unsubscribe = FORGES.events.subscribe(live)
         try:
