@@ -9,7 +9,7 @@ MODULES := $(FRONTEND)/node_modules/.with-tests
 # Two is what `make test` is held to; more cores make it faster.
 JOBS ?= 2
 
-.PHONY: help demo test check panels browser docs soak bench clean distclean
+.PHONY: help demo test check panels browser docs notebooks typed soak bench clean distclean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -59,7 +59,13 @@ browser: $(READY) ## A Chromium for the browser tests; with apt and as root, it 
 endif
 
 docs: $(READY) ## The documentation as a site, in ./docs/_build
-	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs docs/_build
+
+notebooks: $(READY) ## Run the notebooks, and store the outputs that the tests compare
+	$(BIN)/python scripts/notebooks.py
+
+typed: $(READY) ## Type the commands that the documentation shows, and store what they print
+	DXFORGE_BACKGROUND=0 $(BIN)/python scripts/typed.py docs/tutorial.md docs/howto/*.md
 
 soak: $(READY) ## The long proofs: the whole upgrade corpus, crashes, killed workers, rollbacks and syncs
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
