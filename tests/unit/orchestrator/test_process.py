@@ -329,12 +329,14 @@ def test_a_closed_launcher_leaves_everything(tmp_path: Path, mark: str) -> None:
 def test_what_withstands_kill_is_named(tmp_path: Path) -> None:
     async def story() -> None:
         async with session() as launcher:
-            process, _ = await run(launcher, tmp_path, SLEEPER, grace_s=60.0)
+            process, output = await run(launcher, tmp_path, STUBBORN, grace_s=60.0)
+            await output.until(b"ready")
             # A process that cannot be killed cannot be had in a test: these are the guard's words for it.
             process.hear({"what": "stuck", "pids": [process.pid]})
             with pytest.raises(ToolStopError, match="still there after it was killed") as caught:
                 await process.stop(grace_s=60.0)
             assert caught.value.pids == (process.pid,)
+            os.kill(process.pid, signal.SIGKILL)
             await process.wait()
 
     asyncio.run(story())
