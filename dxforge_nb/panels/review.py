@@ -166,7 +166,9 @@ class ReviewTopic:
                     marks = None  # somebody is at work on it: look at everything the next time
                 await asyncio.sleep(SHORTEST_S)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), LOOK_S - SHORTEST_S)
+                    # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes at the same moment.
+                    async with asyncio.timeout(LOOK_S - SHORTEST_S):
+                        await self._wake.wait()
         finally:
             unsubscribe()
             self._push = None

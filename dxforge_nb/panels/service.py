@@ -171,7 +171,9 @@ class Service:
             try:
                 while (left_s := self._leases.left_s(self._clock())) and not looking.done():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._poke.wait(), left_s)
+                        # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes at the same moment.
+                        async with asyncio.timeout(left_s):
+                            await self._poke.wait()
                     self._poke.clear()
             finally:
                 self._watched = False

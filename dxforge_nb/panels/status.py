@@ -155,9 +155,11 @@ class StatusTopic:
                     self._told = state
                     push({"state": state})
                 await asyncio.sleep(SHORTEST_S)
+                wait_s = max(SAMPLE_S if self._glance.tools_run else LOOK_S, SHARE * took_s)
                 with contextlib.suppress(TimeoutError):
-                    wait_s = max(SAMPLE_S if self._glance.tools_run else LOOK_S, SHARE * took_s)
-                    await asyncio.wait_for(self._wake.wait(), wait_s - SHORTEST_S)
+                    # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes at the same moment.
+                    async with asyncio.timeout(wait_s - SHORTEST_S):
+                        await self._wake.wait()
                 if self._glance.tools_run:
                     self._glance.forget(Part.TOOLS)
         finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from tests.support.kernel_page import KernelPage, front_end, kernel_page, load
+from tests.support.tool_project import ToolProject
+
+Begin = Callable[..., KernelPage]
 _TIMEOUT_S = 60
 
 
@@ -144,3 +149,30 @@ def dx(kernel: Kernel) -> Kernel:
     cell = kernel.run("%load_ext dxforge_nb")
     assert cell.error is None, cell.error
     return kernel
+
+
+@pytest.fixture
+def begin(home: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
+    """Starts a kernel in the project with the extension loaded, of a version of ipykernel ("": the installed one)."""
+    static = front_end(tmp_path_factory.mktemp("front") / "static")
+    with ExitStack() as kernels:
+
+        def start(version: str = "", **env: str) -> KernelPage:
+            page = kernels.enter_context(kernel_page(project, version=version, **env))
+            load(page, static)
+            return page
+
+        yield start
+
+
+@pytest.fixture
+def panel_tools(project: Path) -> Iterator[ToolProject]:
+    """A project with a server, one that talks, and one that does nothing."""
+    made = ToolProject(project)
+    made.server("web", stop={"grace_s": 0.5})
+    made.tool("talker", "/bin/sh", "-c", "while :; do echo word; sleep 0.01; done", stop={"grace_s": 0.2})
+    made.tool("idler", "/bin/sh", "-c", "echo canary; exec sleep 300", stop={"grace_s": 0.2})
+    try:
+        yield made
+    finally:
+        made.end()

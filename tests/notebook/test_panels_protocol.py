@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.notebook.conftest import Begin
 from tests.support.index_server import IndexServer
-from tests.support.kernel_page import KernelPage, front_end, kernel_page, load
+from tests.support.kernel_page import KernelPage, load
 from tests.support.processes import exists, until
 from tests.support.tool_project import ToolProject
 
@@ -24,7 +19,6 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX programs and sign
 NEWEST = ""
 VERSIONS = [*(pytest.param(version, marks=pytest.mark.network) for version in ("6.31.0", "7.1.0", "7.3.0")), NEWEST]
 SUBSHELLS = [pytest.param(version, marks=pytest.mark.network) for version in ("7.1.0", "7.3.0")]
-CANARY = "kanarienvogel"
 NUMBER = "src/dx_packages/demo/demo/number.py"
 CLASH = "src/dx_packages/demo/demo/clash.py"
 OLD = "".join(f"LINE_{number} = {number}\n" for number in range(1, 41))
@@ -41,35 +35,6 @@ edit("src/dx_packages/demo/demo/number.py", "LINE_20 = 20", "LINE_20 = 'mine'")
 edit("src/dx_packages/demo/demo/clash.py", "1", "'mine'")
 edit("dx.toml", "==1.0", ">=1")
 """  # fmt: skip
-
-Begin = Callable[..., KernelPage]
-
-
-@pytest.fixture
-def begin(home: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
-    """Starts a kernel in the project, with the extension loaded."""
-    static = front_end(tmp_path_factory.mktemp("front") / "static")
-    with ExitStack() as kernels:
-
-        def start(version: str = NEWEST, **env: str) -> KernelPage:
-            page = kernels.enter_context(kernel_page(project, version=version, **env))
-            load(page, static)
-            return page
-
-        yield start
-
-
-@pytest.fixture
-def tools(project: Path) -> Iterator[ToolProject]:
-    """A project with a server, one that talks, and one that does nothing."""
-    made = ToolProject(project)
-    made.server("web", stop={"grace_s": 0.5})
-    made.tool("talker", "/bin/sh", "-c", "while :; do echo word; sleep 0.01; done", stop={"grace_s": 0.2})
-    made.tool("idler", "/bin/sh", "-c", f"echo {CANARY}; exec sleep 300", stop={"grace_s": 0.2})
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 @pytest.fixture
@@ -89,12 +54,6 @@ def upgraded(page: KernelPage) -> str:
     return model
 
 
-def tool(page: KernelPage, model: str, name: str) -> dict[str, Any]:
-    """How a tool stands, by what the kernel told last."""
-    told = [each for each in page.heard[model] if "state" in each]
-    return next(each for each in told[-1]["state"]["tools"] if each["name"] == name)
-
-
 def versions(files: list[dict[str, Any]], *paths: str) -> list[dict[str, str]]:
     """What to decide on."""
     return [{"path": each["path"], "version": each["version"]} for each in files if each["path"] in paths]
@@ -104,7 +63,7 @@ def versions(files: list[dict[str, Any]], *paths: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_status_lives_and_its_buttons_work(begin: Begin, tools: ToolProject, version: str) -> None:
+def test_the_status_lives_and_its_buttons_work(begin: Begin, panel_tools: ToolProject, version: str) -> None:
     page = begin(version)
     model = page.run("%dx status").model
     hello = page.reply(model, "hello")
@@ -119,20 +78,20 @@ def test_the_status_lives_and_its_buttons_work(begin: Begin, tools: ToolProject,
     for _ in range(2):
         page.ask(model, "tool", name="web", do="start", number=number)
     assert page.answer(model, number)["ok"]
-    page.until(lambda: tool(page, model, "web")["state"] == "healthy")
-    pid = tool(page, model, "web")["pid"]
-    assert tools.processes() == {pid}
-    assert tool(page, model, "web")["owner"] == "here"
+    page.until(lambda: page.tool(model, "web")["state"] == "healthy")
+    pid = page.tool(model, "web")["pid"]
+    assert panel_tools.processes() == {pid}
+    assert page.tool(model, "web")["owner"] == "here"
     assert len(page.got(model, number)) == 3
     assert "HTTP" in page.reply(model, "logs", name="web", lines=50)["text"]
 
     # What a cell does is seen too.
     page.run("%dx restart web -q")
-    page.until(lambda: tool(page, model, "web")["pid"] not in (None, pid))
+    page.until(lambda: page.tool(model, "web")["pid"] not in (None, pid))
     assert not exists(pid)
     assert page.reply(model, "tool", name="web", do="stop")["ok"]
-    page.until(lambda: tool(page, model, "web")["state"] == "stopped")
-    assert not tools.processes()
+    page.until(lambda: page.tool(model, "web")["state"] == "stopped")
+    assert not panel_tools.processes()
 
     wrong = page.reply(model, "tool", name="wbe", do="start")
     assert (wrong["ok"], wrong["error"]["kind"]) == (False, "UnknownToolError")
@@ -143,7 +102,7 @@ def test_the_status_lives_and_its_buttons_work(begin: Begin, tools: ToolProject,
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_click_while_a_cell_runs_waits_and_is_done_once(begin: Begin, tools: ToolProject, version: str) -> None:
+def test_a_click_while_a_cell_runs_waits_and_is_done_once(begin: Begin, panel_tools: ToolProject, version: str) -> None:
     page = begin(version)
     model = page.run("%dx status").model
     page.reply(model, "hello")
@@ -154,11 +113,11 @@ def test_a_click_while_a_cell_runs_waits_and_is_done_once(begin: Begin, tools: T
         page.ask(model, "tool", name="idler", do="start", number=number)
     page.listen(1.0)
     assert not page.got(model, number)
-    assert not tools.processes()
+    assert not panel_tools.processes()
     page.finish(cell)
     assert page.answer(model, number)["ok"]
-    page.until(lambda: tool(page, model, "idler")["state"] == "running")
-    assert len(tools.processes()) == 1
+    page.until(lambda: page.tool(model, "idler")["state"] == "running")
+    assert len(panel_tools.processes()) == 1
 
     # And it is stopped by a click during another one, which is interrupted.
     cell = page.send("print('busy', flush=True)\ntime.sleep(60)")
@@ -167,12 +126,14 @@ def test_a_click_while_a_cell_runs_waits_and_is_done_once(begin: Begin, tools: T
     page.manager.interrupt_kernel()
     assert (page.finish(cell).error or {})["ename"] == "KeyboardInterrupt"
     assert page.answer(model, number)["ok"]
-    page.until(lambda: tool(page, model, "idler")["state"] == "stopped")
-    assert not tools.processes()
+    page.until(lambda: page.tool(model, "idler")["state"] == "stopped")
+    assert not panel_tools.processes()
 
 
 @pytest.mark.parametrize("version", SUBSHELLS)
-def test_with_a_subshell_a_click_is_done_while_a_cell_runs(begin: Begin, tools: ToolProject, version: str) -> None:
+def test_with_a_subshell_a_click_is_done_while_a_cell_runs(
+    begin: Begin, panel_tools: ToolProject, version: str
+) -> None:
     page = begin(version)
     model = page.run("%dx status").model
     page.reply(model, "hello")
@@ -185,9 +146,9 @@ def test_with_a_subshell_a_click_is_done_while_a_cell_runs(begin: Begin, tools: 
     for _ in range(3):
         page.post(model, {"method": "custom", "content": start}, subshell)
     assert page.answer(model, 2, "other")["ok"]
-    page.until(lambda: tool(page, model, "idler")["state"] == "running")
+    page.until(lambda: page.tool(model, "idler")["state"] == "running")
     page.until(lambda: len(page.got(model, 2, "other")) == 3)
-    assert len(tools.processes()) == 1
+    assert len(panel_tools.processes()) == 1
     page.manager.interrupt_kernel()
     assert page.finish(cell).error
 
@@ -195,14 +156,14 @@ def test_with_a_subshell_a_click_is_done_while_a_cell_runs(begin: Begin, tools: 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_at_most_four_pushes_a_second_and_none_when_nothing_happens(
-    begin: Begin, tools: ToolProject, version: str
+    begin: Begin, panel_tools: ToolProject, version: str
 ) -> None:
     page = begin(version)
     model = page.run("%dx status").model
     page.reply(model, "hello")
     for name in ("talker", "idler"):
         page.reply(model, "tool", name=name, do="start")
-    page.until(lambda: tool(page, model, "talker")["state"] == "running")
+    page.until(lambda: page.tool(model, "talker")["state"] == "running")
     for _ in range(6):  # many reasons to look again
         page.run("%dx restart idler -q")
     page.listen(1.5)
@@ -217,9 +178,9 @@ def test_at_most_four_pushes_a_second_and_none_when_nothing_happens(
         return len(page.pushes(model)) == before
 
     until(quiet, "an idle tool is not silent")
-    assert tool(page, model, "idler")["state"] == "running"
-    assert tool(page, model, "idler")["last_lines"][-1] == CANARY
-    assert tool(page, model, "idler")["cpu_percent"] == 0
+    assert page.tool(model, "idler")["state"] == "running"
+    assert page.tool(model, "idler")["last_lines"][-1] == "canary"
+    assert page.tool(model, "idler")["cpu_percent"] == 0
     # With nobody looking, not even what happens is told.
     page.reply(model, "unwatch")
     count = len(page.pushes(model))
@@ -339,168 +300,3 @@ def test_two_notebooks_on_one_project_see_each_other(begin: Begin, demo: None) -
     refused = other.reply(theirs, "decide", what="reject", files=versions(files, NUMBER))
     assert refused["stale"][0]["path"] == NUMBER
     other.until(lambda: other.pushes(theirs) and NUMBER in other.pushes(theirs)[-1]["gone"])
-
-
-# -- life -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_no_trait_holds_anything_of_the_project(begin: Begin, tools: ToolProject, project: Path, version: str) -> None:
-    page = begin(version)
-    model = page.run("%dx status").model
-    page.reply(model, "hello")
-    page.reply(model, "tool", name="idler", do="start")
-    page.until(lambda: tool(page, model, "idler")["last_lines"] == [CANARY])
-    page.post(model, {"method": "request_state"})
-    page.until(lambda: page.states.get(model))
-    state = page.states[model][-1]
-    assert state == page.opened[model]
-    ours = {"_esm", "_css", "kind", "_anywidget_id"}
-    host = {"_dom_classes", "_view_count", "layout", "tabbable", "tooltip"}
-    host |= {f"_{what}_{part}" for what in ("model", "view") for part in ("name", "module", "module_version")}
-    assert set(state) == ours | host
-    assert state["kind"] == "status"
-    assert not any(word in str(state) for word in ("story", "idler", CANARY, str(project)))
-    part = page.reply(model, "asset", name="editor")
-    assert (part["code"], part["sha256"]) == ("export const editor = 'è';\n", page.reply(model, "hello")["editor"])
-    assert page.reply(model, "asset", name="../panel")["error"]["kind"] == "UsageError"
-
-
-def test_a_widget_is_made_when_it_is_shown_and_one_for_all(begin: Begin, tools: ToolProject) -> None:
-    page = begin()
-    for code in ("r = %dx status", "%dx status -q", "%dx status;", "%dx status --json", "%dx -q status -o s"):
-        assert not page.run(code).model
-    assert page.value("s.exit_code, sorted(r.to_json())") == "(0, ['packages', 'pending', 'tasks', 'tools'])"
-    assert page.value("[m for m in ('anywidget', 'ipywidgets') if m in __import__('sys').modules]") == "[]"
-    assert not page.opened
-    first = page.run("r")
-    assert first.model
-    assert len(first.displays) == 1
-    assert set(first.displays[0]) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
-    assert "web" in first.displays[0]["text/plain"]
-    assert page.run("%dx status").model == first.model
-    page.run("import os; os.makedirs('sub/deeper'); os.chdir('sub')")
-    assert page.run("%dx -C .. status").model == page.run("%dx status").model == first.model
-    page.run("%dx -C deeper init -q")
-    assert page.run("%dx -C deeper status").model not in ("", first.model)
-    assert page.run("os.chdir('..')\n%dx review").model not in ("", first.model)
-    shown = page.value("__import__('ipywidgets').widgets.widget._instances[" + repr(first.model) + "]")
-    assert shown == "<dxforge status panel of story>"
-    # Closed by hand, the next one is another.
-    page.run("__import__('ipywidgets').Widget.close_all()")
-    assert page.run("%dx status").model not in ("", first.model)
-
-
-def test_unloading_closes_the_panels_and_loading_makes_new_ones(begin: Begin, tools: ToolProject) -> None:
-    page = begin()
-    model = page.run("%dx status").model
-    page.reply(model, "hello")
-    page.reply(model, "tool", name="idler", do="start")
-    page.until(lambda: tool(page, model, "idler")["state"] == "running")
-    page.run("%unload_ext dxforge_nb")
-    page.until(lambda: page.pushes(model)[-1].get("closed"))
-    numbers = [each["seq"] for each in page.pushes(model)]
-    assert numbers[-1] > numbers[-2] + 1  # whoever knows nothing of "closed" notices the gap
-    assert page.reply(model, "tool", name="idler", do="start")["error"]["kind"] == "PanelClosedError"
-    assert page.reply(model, "hello")["error"]["kind"] == "PanelClosedError"
-    assert not tools.processes()
-    assert page.value("[t.name for t in __import__('threading').enumerate() if t.name.startswith('dxforge')]") == "[]"
-    hooks = "[c for cs in get_ipython().events.callbacks.values() for c in cs if 'dxforge' in repr(c)]"
-    assert page.value(hooks) == "[]"
-    page.run("%load_ext dxforge_nb")
-    again = page.run("%dx status").model
-    assert again not in ("", model)
-    assert page.reply(again, "hello")["ok"]
-
-
-def test_a_forked_child_has_no_panels_and_leaves_the_parents_alone(begin: Begin, tools: ToolProject) -> None:
-    page = begin()
-    model = page.run("%dx status").model
-    page.reply(model, "hello")
-    code = """
-import os, warnings
-warnings.simplefilter("ignore")
-child = os.fork()
-if child == 0:
-    result = get_ipython().run_line_magic("dx", "status")
-    shown = sorted(result._repr_mimebundle_())
-    from dxforge_nb.kernel import FORGES
-    FORGES.close()
-    os._exit(0 if shown == ["text/html", "text/plain"] else 1)
-print(os.waitpid(child, 0)[1])
-"""
-    assert page.run(code).streams.strip().endswith("0")
-    assert page.reply(model, "tool", name="idler", do="start")["ok"]
-    page.until(lambda: tool(page, model, "idler")["state"] == "running")
-    assert not any(each.get("closed") for each in page.pushes(model))
-
-
-@pytest.mark.parametrize(
-    ("before", "env", "why"),
-    [
-        ("", {"DXFORGE_PANELS": "0"}, "DXFORGE_PANELS: panels are switched off. Unset it to have them"),
-        ("import sys; sys.modules['anywidget'] = None", {}, "anywidget: anywidget cannot be imported"),
-        ("a.STATIC = a.STATIC / 'none'", {}, "dxforge_nb/static/panel.js: the front end was not built"),
-    ],
-)
-def test_without_panels_text_and_html_serve_and_say_why(
-    begin: Begin, tools: ToolProject, before: str, env: dict[str, str], why: str
-) -> None:
-    page = begin(NEWEST, **env)
-    page.run(before or "pass")
-    for command in ("status", "review"):
-        (shown,) = page.run(f"%dx {command}").displays
-        assert set(shown) == {"text/plain", "text/html"}
-        for text in shown.values():
-            assert f"no live panel: {why}" in text
-            assert text.count("no live panel") == 1
-    assert not page.opened
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_where_nobody_sits_there_is_no_panel_unless_it_is_asked_for(
-    begin: Begin, tools: ToolProject, version: str
-) -> None:
-    page = begin(version)
-    page.client.allow_stdin = False  # as nbconvert, papermill and nbval
-    (shown,) = page.run("%dx status").displays
-    assert set(shown) == {"text/plain", "text/html"}
-    assert "no live panel" not in shown["text/plain"]
-    assert not page.opened
-    page.run("import os; os.environ['DXFORGE_PANELS'] = '1'")
-    assert page.run("%dx status").model
-
-
-def test_in_a_terminal_all_is_text(home: Path, tools: ToolProject) -> None:
-    code = "%load_ext dxforge_nb\n%dx status\nr = %dx status\nimport sys\nprint('anywidget' in sys.modules, repr(r))\n"
-    words = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "--simple-prompt"]
-    done = subprocess.run(
-        words, cwd=tools.root, input=code, capture_output=True, text=True, check=True, timeout=60, encoding="utf-8"
-    )
-    assert "Project story" in done.stdout
-    assert "no live panel" not in done.stdout
-    assert "False <dxforge status: 0 packages, 0 pending, 0 of 3 tools up>" in done.stdout
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_kernel_that_ends_closes_what_runs(begin: Begin, tools: ToolProject, version: str) -> None:
-    page = begin(version)
-    model = page.run("%dx status").model
-    page.reply(model, "hello")
-    page.reply(model, "tool", name="idler", do="start")
-    page.until(lambda: tool(page, model, "idler")["state"] == "running")
-    begun_s = time.monotonic()
-    page.manager.shutdown_kernel(now=False)
-    tools.gone()
-    assert time.monotonic() - begun_s < 30
-    until(lambda: not page.manager.is_alive())
-
-
-def test_a_killed_kernel_leaves_nothing(begin: Begin, tools: ToolProject) -> None:
-    page = begin()
-    model = page.run("%dx status").model
-    page.reply(model, "hello")
-    page.reply(model, "tool", name="idler", do="start")
-    page.until(lambda: tool(page, model, "idler")["state"] == "running")
-    os.kill(int(page.value("__import__('os').getpid()")), signal.SIGKILL)
-    tools.gone()

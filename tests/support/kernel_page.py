@@ -135,6 +135,11 @@ class KernelPage:
         """Those that have come."""
         return [each for each in self.heard.get(model, []) if "push" in each]
 
+    def tool(self, model: str, name: str) -> dict[str, Any]:
+        """How a tool stands, by what a status panel was told last."""
+        told = [each for each in self.heard[model] if "state" in each]
+        return next(each for each in told[-1]["state"]["tools"] if each["name"] == name)
+
     def subshell(self) -> str:
         """Make a subshell, as JupyterLab does for its panels."""
         message = self.client.session.msg("create_subshell_request", {})

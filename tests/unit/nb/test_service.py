@@ -273,3 +273,19 @@ def test_closing_waits_for_what_is_done_and_refuses_the_rest() -> None:
         page.topic.closed = 0
 
     run(story)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_closing_is_not_missed_in_the_moment_in_which_something_happens(steps: int) -> None:
+    async def story(page: Page) -> None:
+        page.ask(1, "hello")
+        await page.answer(1)
+        await until_async(lambda: page.topic.watching)
+        page.ask(2, "watch")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await page.service.close()
+        assert not page.topic.watching
+
+    run(story)

@@ -123,7 +123,7 @@ def test_what_cannot_be_started_says_so_in_its_state(yard: Yard) -> None:
             await topic.handle("hello", {})
             assert await topic.handle("tool", {"name": "bad", "do": "start"}) == {}
             await until_async(lambda: pushed and tool(pushed[-1], "bad")["state"] == "degraded")
-            assert "exit status 3" in tool(pushed[-1], "bad")["detail"]
+            await until_async(lambda: "exit status 3" in tool(pushed[-1], "bad")["detail"], str(pushed))
 
     asyncio.run(story())
 
@@ -171,6 +171,25 @@ def test_a_broken_dx_toml_leaves_what_was_known(yard: Yard) -> None:
             await until_async(lambda: pushed and pushed[-1]["project"] == "other")
             (package,) = pushed[-1]["packages"]
             assert (package["name"], package["version"]) == ("path", None)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_the_end_of_watching_is_not_missed_in_the_moment_in_which_something_happens(yard: Yard, steps: int) -> None:
+    async def story() -> None:
+        async with DxForge(yard.root) as forge:
+            topic = StatusTopic(forge)
+            await topic.handle("hello", {})
+            watching = asyncio.create_task(topic.watch(lambda body: None))
+            await asyncio.sleep(0.5)  # until it waits
+            topic._wake.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            watching.cancel()
+            async with asyncio.timeout(30):
+                await asyncio.gather(watching, return_exceptions=True)
+            await topic.close()
 
     asyncio.run(story())
 
