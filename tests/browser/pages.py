@@ -155,6 +155,7 @@ class Panel:
 
     def in_state(self, state: str, words: str = "") -> None:
         """Wait for a state of the panel: live, busy, disconnected or loading, and for the words that say so."""
+        self.root.scroll_into_view_if_needed()  # a panel out of sight asks for nothing
         expect(self.root).to_have_attribute("data-state", state)
         if words:
             expect(self.root.get_by_role("status").filter(has_text=words).first).to_be_visible()

@@ -66,13 +66,19 @@ def test_the_status_panel(window: Window, themed: list[Notebook]) -> None:
     tools.server("preview", stop={"grace_s": 0.3})
     tools.tool("styles", "/bin/sh", "-c", "echo watching 3 files; exec sleep 300", stop={"grace_s": 0.3})
     tools.tool("types", "/bin/sh", "-c", "sleep 300")
-    notebook = window.open("%load_ext dxforge_nb", "%dx start preview styles", "%dx status", under="project")
+    notebook = window.open(
+        "%load_ext dxforge_nb", "%dx start preview styles", "%dx snapshot", "%dx status", under="project"
+    )
     themed.append(notebook)
-    for index in range(3):
+    for index in range(4):
         notebook.run(index)
-    panel = notebook.status(2)
+    panel = notebook.status(3)
     panel.in_state("live")
     expect(panel.tool("preview")).to_contain_text("Healthy")
+    for name in ("preview", "styles"):
+        expect(panel.cell("Tools", name, "CPU")).to_contain_text("%")
+    panel.press("Last lines of styles")
+    expect(panel.root.get_by_text("watching 3 files")).to_be_visible()
     light = panel.theme_background
     for theme, name in ((LIGHT, "light"), (DARK, "dark")):
         notebook.theme(theme)
@@ -101,6 +107,7 @@ def test_a_build(window: Window, themed: list[Notebook]) -> None:
     notebook.run(0)
     notebook.run(1)
     assert (root / "site" / "page.txt").read_text() == "one\ntwo\ntwo\n"
+    notebook.output(1).get_by_text("Timeline", exact=True).click()
     for theme, name in ((LIGHT, "light"), (DARK, "dark")):
         notebook.theme(theme)
         accessible(notebook.output(1))

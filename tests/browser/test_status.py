@@ -98,3 +98,22 @@ def test_a_tool_ends_with_its_kernel(window: Window, tools: ToolProject) -> None
     panel = notebook.status(1)
     panel.in_state("live")
     expect(panel.tool("lines")).to_contain_text(re.compile("stopped", re.IGNORECASE))
+
+
+def test_a_failed_task_is_tried_again(window: Window, tools: ToolProject) -> None:
+    (tools.root / "blocker").write_text("no folder can be here")
+    config = (tools.root / "dx.toml").read_text()
+    (tools.root / "dx.toml").write_text(f'{config}\n[remote]\nurl = "file://blocker/remote"\n')
+    notebook, panel = shown(window)
+    notebook.do(
+        "import dxforge, dxforge_nb\n"
+        "_ = dxforge_nb.forge().forge.background_worker.enqueue(dxforge.BackgroundTask.SyncToCloudflareR2())"
+    )
+    row = panel.row("Background tasks", "SyncToCloudflareR2")
+    expect(row).to_contain_text("Failed")
+    expect(row).to_contain_text("not a directory")
+    (tools.root / "dx.toml").write_text(config)
+    panel.press("Retry SyncToCloudflareR2")
+    expect(row).to_contain_text("Done")
+    assert (tools.root / ".dx" / "remote").is_dir()
+    expect(panel.root).to_contain_text(".dx/remote")
