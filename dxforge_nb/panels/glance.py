@@ -82,6 +82,14 @@ class Glance:
             stale, self._stale = self._stale, set()
         if Part.PACKAGES in stale or self._redactor is None:
             self._redactor = redactor_for(self._root)
+        try:
+            self._find(stale, now_s)
+        except BaseException:
+            self.forget(*stale)  # for the next look
+            raise
+        return redacted(dict(self._found), self._redactor)
+
+    def _find(self, stale: set[Part], now_s: float) -> None:
         if Part.PACKAGES in stale:
             self._found |= self._project()
         if Part.TOOLS in stale:
@@ -93,7 +101,6 @@ class Glance:
             self._found["sync"] = self._sync()
         if Part.SNAPSHOT in stale:
             self._found["snapshot"] = self._snapshot()
-        return redacted(dict(self._found), self._redactor)
 
     def shown(self, line: str, most_chars: int) -> str:
         """A line that a tool wrote: harmless, without secrets, and not longer than that."""
@@ -129,11 +136,13 @@ class Glance:
             config = load_config(self._root)
             manager = self._forge.traffic_manager
             packages = packages_of(config, manager)
-            lights = [change.light.value for change in manager.pending()] if any(map(_pending, packages)) else []
+            # Not `manager.pending`, which merges every file anew: this is asked for after each cell.
+            waiting = manager.reviewing.pending() if any(map(_pending, packages)) else []
         except DxForgeError:
             if "packages" in self._found:
                 return {}  # someone is editing dx.toml; what it last said still stands
             raise
+        lights = [known.light.value for known in waiting]
         pending = {light: lights.count(light) for light in ("yellow", "red")}
         return {"project": config.name, "packages": packages, "pending": pending}
 
