@@ -183,7 +183,8 @@ class _Watcher:
             self._tell(WatchSuspended(what=reaction.what, path=path, reason=reason, quiet_s=quiet_s))
         while wait_s := flapping.wait_s(time.monotonic()):
             try:
-                paths |= await asyncio.wait_for(anext(changes), wait_s)
+                async with asyncio.timeout(wait_s):  # wait_for may swallow a cancellation, up to Python 3.11
+                    paths |= await anext(changes)
             except TimeoutError:
                 continue
             flapping.changed(time.monotonic())

@@ -125,7 +125,7 @@ class DxMagics(Magics):
             raise UsageError("this is no name for a variable", where=f"-o {call.options.store}")
         result = self._execute(call, quiet=quiet)
         if result.panel:
-            result = dataclasses.replace(result, live=functools.partial(_live, result.panel, _root(call)))
+            result = dataclasses.replace(result, live=functools.partial(_live, result, _root(call)))
         value = result.to_json() if call.options.as_json else result
         if call.options.store is not None:
             self._namespace()[call.options.store] = value
@@ -183,10 +183,18 @@ def _root(call: Call) -> Path:
     return Path(os.path.abspath(current_folder() / call.options.directory))
 
 
-def _live(kind: str, root: Path) -> dict[str, Any]:
+def _live(result: Result, root: Path) -> dict[str, Any]:
+    """The panel of ``result``; what that does not show is shown above it."""
     from dxforge_nb.panels.registry import PANELS
 
-    return PANELS.view(kind, root)
+    view = PANELS.view(result.panel, root)
+    if view and not result.panel_tells_all:
+        from IPython.display import display
+
+        display({"text/plain": result.text(), "text/html": result._repr_html_()}, raw=True)  # type: ignore[no-untyped-call]
+        again = f"{PROGRAM} {result.panel} shows what awaits your decision."
+        view |= {"text/plain": again, "text/html": f"<p>{again}</p>"}
+    return view
 
 
 def current_folder() -> Path:

@@ -77,6 +77,10 @@ class OperationResult(Result):
         return "review" if asks else ""
 
     @property
+    def panel_tells_all(self) -> bool:
+        return False  # it has what is left, not what was done
+
+    @property
     def _decides(self) -> bool:
         return self.command in {*_DECIDED, "undo"}
 

@@ -44,6 +44,11 @@ class Result:
         return ""
 
     @property
+    def panel_tells_all(self) -> bool:
+        """Whether the panel shows what this says; else it goes below."""
+        return True
+
+    @property
     def shown_live(self) -> bool:
         """Whether a terminal has seen everything while it happened."""
         return False
