@@ -46,6 +46,9 @@ class DxForge:
         self._closed = False
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<DxForge: {self.root.name}>"
+
     @classmethod
     async def new(cls, root: Path | str, *, events: EventBus | None = None, run_tasks: bool = True) -> Self:
         """Make and open a forge by hand; :meth:`close` it in the end."""

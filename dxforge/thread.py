@@ -43,6 +43,9 @@ class ForgeThread:
         self._thread: threading.Thread | None = None
         self._forge: DxForge | None = None
 
+    def __repr__(self) -> str:
+        return f"<ForgeThread: {self.root.name}, {'running' if self.running else 'not running'}>"
+
     @property
     def running(self) -> bool:
         """Started, and not closed."""

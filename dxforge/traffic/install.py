@@ -31,7 +31,7 @@ class Options:
     on_yellow: OnYellow | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plan:
     """Exactly what an install will do. Frozen; made from what was there, and refused when that has changed.
 
@@ -49,6 +49,10 @@ class Plan:
     offline: bool = False
     elsewhere: tuple[Change, ...] = ()
     """What awaits a decision in packages that this plan leaves alone."""
+
+    def __repr__(self) -> str:
+        """One line: a plan may hold thousands of files."""
+        return f"<Plan: {self.command}, {len(self.packages)} packages, {len(self.changes)} files>"
 
     @property
     def changes(self) -> list[Change]:
@@ -180,9 +184,9 @@ def plan_install(
         offline=options.offline,
     )
     if on_yellow == "fail" and plan.pending:
-        first = plan.pending[0]
+        first, count = plan.pending[0], len(plan.pending)
         raise UndecidedError(
-            f"{len(plan.pending)} changes would await a decision ({first.light.value}: {first.reason})",
+            f"{count} change{'s' if count > 1 else ''} would await a decision ({first.light.value}: {first.reason})",
             where=first.path,
             hint='Nothing was installed, because on_yellow is "fail"; run `dxforge install --on-yellow ask` and review',
         )

@@ -301,3 +301,9 @@ def test_something_can_be_posted_without_waiting(project: Project) -> None:
         assert where == ["dxforge"]
     with pytest.raises(UsageError):
         thread.post(called.set)
+
+
+def test_what_it_looks_like_in_a_cell(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    assert repr(dxforge.ForgeThread(root)) == "<ForgeThread: demo, not running>"
+    assert repr(dxforge.DxForge(root)) == "<DxForge: demo>"
