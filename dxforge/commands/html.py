@@ -56,7 +56,9 @@ STYLE = """\
 .dxforge pre span { display: block; white-space: pre; padding: 0 .4em; min-height: 1.35em; min-width: max-content; }
 .dxforge .green { color: var(--dx-green); } .dxforge .yellow { color: var(--dx-yellow); }
 .dxforge .red { color: var(--dx-red); } .dxforge .dim { opacity: .7; } .dxforge .strong { font-weight: 600; }
-.dxforge .green, .dxforge .yellow, .dxforge .red { font-weight: 600; white-space: nowrap; }
+.dxforge .blue { color: color-mix(in srgb, #3b82f6 70%, var(--dx-text)); }
+.dxforge .teal { color: color-mix(in srgb, #0d97a3 65%, var(--dx-text)); }
+.dxforge :is(.green, .blue, .teal, .yellow, .red) { font-weight: 600; white-space: nowrap; }
 .dxforge pre .added { background: rgba(46, 160, 67, .18); }
 .dxforge pre .removed { background: rgba(248, 81, 73, .18); }
 .dxforge pre .hunk { background: rgba(56, 139, 253, .14); }

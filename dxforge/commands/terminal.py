@@ -18,6 +18,8 @@ _STYLES: dict[Style, str] = {
     "strong": "bold",
     "dim": "dim",
     "green": "green",
+    "blue": "blue",
+    "teal": "cyan",
     "yellow": "yellow",
     "red": "bold red",
     "added": "green",

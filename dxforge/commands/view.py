@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dxforge.orchestrator.status import ToolState
     from dxforge.traffic.model import TrafficLight
 
-Style = Literal["", "strong", "dim", "green", "yellow", "red", "added", "removed", "hunk", "command"]
+Style = Literal["", "strong", "dim", "green", "blue", "teal", "yellow", "red", "added", "removed", "hunk", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,12 @@ _STATES: dict[str, tuple[str, Style]] = {
     "degraded": ("■", "red"),
 }
 _STEPS: dict[str, tuple[str, Style]] = {
-    "run": ("◐ To run", "yellow"),
-    "restore": ("◉ To restore", "green"),
+    "run": ("◐ To run", "blue"),
+    "restore": ("◉ To restore", "teal"),
     "depends": ("◐ Depends", "yellow"),
     "up-to-date": ("● Up to date", "green"),
-    "built": ("● Built", "green"),
-    "restored": ("● Restored", "green"),
+    "built": ("● Built", "blue"),
+    "restored": ("● Restored", "teal"),
     "failed": ("■ Failed", "red"),
     "skipped": ("○ Skipped", "dim"),
 }
