@@ -103,6 +103,12 @@ BackgroundTask.AnalyzeCodebasePatterns = AnalyzeCodebasePatterns
 TASKS: tuple[type[BackgroundTask], ...] = (
     CacheCurrentState, SyncToCloudflareR2, PrefetchPackage, AnalyzeCodebasePatterns,
 )  # fmt: skip
+_TITLES = {
+    "CacheCurrentState": "Snapshot",
+    "SyncToCloudflareR2": "Sync",
+    "PrefetchPackage": "Prefetch",
+    "AnalyzeCodebasePatterns": "Analysis",
+}
 KINDS: tuple[str, ...] = tuple(task.__name__ for task in TASKS)
 
 
@@ -156,6 +162,11 @@ class TaskInfo:
     ended: str = ""
     result: Any = None
     """What it came to, where that can be said in JSON."""
+
+    @property
+    def title(self) -> str:
+        """What people call it: ``Sync``, ``Prefetch humanize``."""
+        return f"{_TITLES.get(self.kind, self.kind)} {self.argument}".rstrip()
 
     @property
     def task(self) -> BackgroundTask | None:

@@ -42,7 +42,7 @@ def _row(info: TaskInfo) -> tuple[Line, ...]:
     when = info.ended or info.started or info.created
     return (
         line(str(info.id) if info.id is not None else Span("-", "dim")),
-        line(Span(f"{info.kind} {info.argument}".rstrip(), "strong")),
+        line(Span(info.title, "strong")),
         line(task_span(info.state)),
         line(Span(shorter_time(when), "dim")),
         line(Span(_remark(info), "" if info.state is TaskState.FAILED else "dim")),

@@ -293,7 +293,7 @@ def _task(info: TaskInfo) -> dict[str, Any]:
     return {
         "id": info.id,
         "kind": info.kind,
-        "label": shown(f"{info.kind} {info.argument}".rstrip()),
+        "label": shown(info.title),
         "state": info.state.value,
         "done": info.progress.done,
         "total": info.progress.total,

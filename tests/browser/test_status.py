@@ -109,11 +109,11 @@ def test_a_failed_task_is_tried_again(window: Window, tools: ToolProject) -> Non
         "import dxforge, dxforge_nb\n"
         "_ = dxforge_nb.forge().forge.background_worker.enqueue(dxforge.BackgroundTask.SyncToCloudflareR2())"
     )
-    row = panel.row("Background tasks", "SyncToCloudflareR2")
+    row = panel.row("Background tasks", "Sync")
     expect(row).to_contain_text("Failed")
     expect(row).to_contain_text("not a directory")
     (tools.root / "dx.toml").write_text(config)
-    panel.press("Retry SyncToCloudflareR2")
+    panel.press("Retry Sync")
     expect(row).to_contain_text("Done")
     assert (tools.root / ".dx" / "remote").is_dir()
     expect(panel.root).to_contain_text(".dx/remote")

@@ -180,8 +180,8 @@ def test_the_contracts_json_of_snapshots() -> None:
 def test_the_status_shows_what_is_to_be_done_and_hides_what_is_done() -> None:
     result = StatusResult(project="p", packages=(), pending=(), tasks=TASKS)
     lines = result.text().split("\n")
-    rows = [text for text in lines if "CacheCurrentState" in text or "Sync" in text or "Prefetch" in text]
-    assert [row.split()[1] for row in rows] == ["PrefetchPackage", "CacheCurrentState", "SyncToCloudflareR2"]
+    rows = [text for text in lines if "Snapshot" in text or "Sync" in text or "Prefetch" in text]
+    assert [row.split()[1] for row in rows] == ["Prefetch", "Snapshot", "Sync"]
     assert "1 of 4" in rows[0]
     assert "again in 3.0 s: no" in rows[1]
     assert "  dxforge tasks retry 3  once more" in lines

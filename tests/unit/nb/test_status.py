@@ -237,7 +237,7 @@ def test_tasks_as_the_page_reads_them() -> None:
 
     running = told(state=TaskState.RUNNING, progress=TaskProgress(done=3, total=9, item="wheel"))
     assert running == {
-        "id": 7, "kind": "PrefetchPackage", "label": "PrefetchPackage humanize", "state": "running", "done": 3,
+        "id": 7, "kind": "PrefetchPackage", "label": "Prefetch humanize", "state": "running", "done": 3,
         "total": 9, "detail": "wheel", "error": "", "retry_in_s": None, "can_retry": False, "can_cancel": True,
     }  # fmt: skip
     failed = told(state=TaskState.FAILED, reason="no network\x1b")
