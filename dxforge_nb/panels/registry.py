@@ -8,7 +8,6 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +42,30 @@ class _Shown:
     panel: Panel
     service: Service
     thread: ForgeThread
+    forge: DxForge
+    """What the panel is of: the thread has another one once it was closed and started again."""
+
+    @property
+    def served(self) -> bool:
+        """Whether the forge is open."""
+        return self.thread.running and self.thread.forge is self.forge
+
+    def receive(self, content: object) -> None:
+        """Take what a page sent. Any thread; never waits."""
+        # One step, and nothing before it: an interrupt either prevents it, and the page asks again, or comes too late.
+        try:
+            if not self.served:
+                raise UsageError("its forge was closed")
+            self.thread.post(functools.partial(self.service.receive, content))
+        except UsageError:
+            self.service.refuse(content)
+
+    def close(self) -> None:
+        """End it, and tell its pages."""
+        if self.served:
+            with contextlib.suppress(DxForgeError):
+                self.thread.run(self.service.close())
+        self.service.abandon()
 
 
 class Panels:
@@ -72,7 +95,10 @@ class Panels:
         with self._lock:
             self._begin(shell)
             shown = self._shown.get((kind, root))
-            if shown is None or not shown.panel.alive:
+            if shown is not None and not (shown.served and shown.panel.alive):
+                shown.close()  # the forge or the widget was closed by hand
+                shown = None
+            if shown is None:
                 try:
                     shown = self._shown[kind, root] = self._make(kind, root)
                 except DxForgeError:
@@ -96,8 +122,7 @@ class Panels:
                 with contextlib.suppress(ValueError):
                     shell.events.unregister(name, hook)
         for each in shown:
-            with contextlib.suppress(DxForgeError):
-                each.thread.run(each.service.close())
+            each.close()
 
     def _begin(self, shell: InteractiveShell) -> None:
         if self._pid == os.getpid():
@@ -131,26 +156,17 @@ class Panels:
         thread = FORGES.thread(root)
         project = load_config(root).name
         panel = Panel(kind, project, script=script, style=style)
+        forge = thread.forge
         service = Service(
-            _topic(kind, thread.forge),
+            _topic(kind, forge),
             send=panel.tell,
             clock=self._clock,
             about=functools.partial(_about, self._id, root, project),
             asset=assets.asset,
         )
-        panel.listen(_hand_over(thread, service))
-        return _Shown(panel=panel, service=service, thread=thread)
-
-
-def _hand_over(thread: ForgeThread, service: Service) -> Callable[[object], None]:
-    def receive(content: object) -> None:
-        # One step, and nothing before it: an interrupt either prevents it, and the page asks again, or comes too late.
-        try:
-            thread.post(functools.partial(service.receive, content))
-        except UsageError:
-            service.refuse(content)
-
-    return receive
+        shown = _Shown(panel=panel, service=service, thread=thread, forge=forge)
+        panel.listen(shown.receive)
+        return shown
 
 
 def _topic(kind: str, forge: DxForge) -> Topic:

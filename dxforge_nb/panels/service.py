@@ -13,6 +13,8 @@ from dxforge.errors import DxForgeError, UsageError
 from dxforge_nb.panels.channel import Channel, Leases, Message, Request, Topic
 
 _log = logging.getLogger("dxforge")
+_SHORTEST_S = 0.1
+"""Between two looks at whether anybody still looks."""
 
 
 class PanelClosedError(DxForgeError):
@@ -77,6 +79,13 @@ class Service:
             self._send(reply)
         if received.request is not None:
             self._send(self._channel.failure(received.request, _closed_error()))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Tell the pages that the loop has ended before the panel was closed. Any thread; again is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._tell_end()
 
     async def close(self) -> None:
         """End the topic, once it has done what it is at, and tell the pages. On the forge's loop."""
@@ -87,6 +96,9 @@ class Service:
             await asyncio.gather(attending, return_exceptions=True)
         async with self._turn:
             await self._topic.close()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
         # Whatever a page makes of "closed", it notices the gap, asks, and is told.
         self._channel.skip()
         with self._sending:
@@ -172,7 +184,8 @@ class Service:
                 while (left_s := self._leases.left_s(self._clock())) and not looking.done():
                     with contextlib.suppress(TimeoutError):
                         # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes at the same moment.
-                        async with asyncio.timeout(left_s):
+                        # While the clock stands still, so does what is left, however little that is.
+                        async with asyncio.timeout(max(left_s, _SHORTEST_S)):
                             await self._poke.wait()
                     self._poke.clear()
             finally:

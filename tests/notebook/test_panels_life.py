@@ -91,6 +91,22 @@ def test_unloading_closes_the_panels_and_loading_makes_new_ones(begin: Begin, pa
     assert page.reply(again, "hello")["ok"]
 
 
+def test_a_forge_that_was_closed_by_hand_gets_another_panel(begin: Begin, panel_tools: ToolProject) -> None:
+    page = begin()
+    model = page.run("%dx status").model
+    page.reply(model, "hello")
+    page.run("import dxforge_nb\nwith dxforge_nb.forge():\n    pass")
+    page.run("dxforge_nb.forge()")  # runs again, but is another
+    assert page.reply(model, "tool", name="idler", do="start")["error"]["kind"] == "PanelClosedError"
+    page.until(lambda: any(each.get("closed") for each in page.pushes(model)))
+    again = page.run("%dx status").model
+    assert again not in ("", model)
+    assert page.reply(again, "hello")["ok"]
+    page.reply(again, "tool", name="idler", do="start")
+    page.until(lambda: page.tool(again, "idler")["state"] == "running")
+    assert page.run("%dx status").model == again
+
+
 def test_a_forked_child_has_no_panels_and_leaves_the_parents_alone(begin: Begin, panel_tools: ToolProject) -> None:
     page = begin()
     model = page.run("%dx status").model

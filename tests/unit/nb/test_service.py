@@ -289,3 +289,46 @@ def test_closing_is_not_missed_in_the_moment_in_which_something_happens(steps: i
         assert not page.topic.watching
 
     run(story)
+
+
+def test_pages_of_a_loop_that_has_ended_are_told_once() -> None:
+    page = Page()
+
+    async def story() -> None:
+        page.ask(1, "hello")
+        await page.answer(1)
+
+    asyncio.run(story())
+    page.service.refuse({"dx": 1, "client": "page", "n": 2, "op": "add"})
+    page.service.refuse({"dx": 1, "client": "page", "n": 3, "op": "add"})
+    page.service.abandon()
+    assert [page.answers(number)[0]["error"]["kind"] for number in (2, 3)] == ["PanelClosedError"] * 2
+    (told,) = page.pushes()
+    assert told["closed"]
+    assert told["seq"] > page.answers(1)[0]["seq"] + 1
+    assert page.topic.count == 0
+
+
+def test_while_the_clock_stands_still_little_is_left_for_long_without_work() -> None:
+    looks = 0
+
+    def counted() -> float:
+        nonlocal looks
+        looks += 1
+        return page.now_s
+
+    page = Page()
+    page.service._clock = counted
+
+    async def story() -> None:
+        page.ask(1, "watch")
+        await until_async(lambda: page.topic.watching)
+        page.now_s = LEASE_S - 1e-6
+        page.ask(2, "unwatch", client="other")  # has it look at the clock
+        before = looks
+        await asyncio.sleep(1)
+        assert page.topic.watching
+        assert looks - before < 30
+        await page.service.close()
+
+    asyncio.run(story())
