@@ -84,7 +84,7 @@ class Board:
     def stamp(self) -> tuple[int, int]:
         """Another one whenever there is something new to show; while steps run, once a second."""
         with self._lock:
-            return self._news, int(time.monotonic()) if self._steps else 0
+            return self._news, int(time.monotonic()) if self._steps and not self._steps.over else 0
 
     def blocks(self) -> list[Block]:
         """How things stand now, in the lines that a terminal has room for."""

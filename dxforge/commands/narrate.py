@@ -35,7 +35,13 @@ class Narrator:
     def _blocks(self, event: Event) -> Sequence[Block]:
         match event:
             case Watching():
-                return [Text(line(f"Watching for {', '.join(event.what)}; an interrupt (Ctrl-C) ends it."))]
+                return [
+                    Text(
+                        line(
+                            f"Watching for {', '.join(event.what)}; an interrupt (Ctrl-C, or the notebook's stop button) ends it."
+                        )
+                    )
+                ]
             case WatchTriggered():
                 more = f" and {plural(event.others, 'other file')}" if event.others else ""
                 return [Text(line(f"{event.path}{more} changed: {event.what}"))]

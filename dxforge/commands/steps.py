@@ -67,6 +67,7 @@ class Steps:
         self._graph: LiveGraph | None = None
         self._needs: tuple[str, ...] = ()
         self._since_s = 0.0
+        self._ended_s: float | None = None
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -75,6 +76,11 @@ class Steps:
     def running(self) -> int:
         """How many run."""
         return len(self._running)
+
+    @property
+    def over(self) -> bool:
+        """Whether all of them have ended: nothing changes before the next build."""
+        return self._ended_s is not None
 
     @property
     def begun(self) -> bool:
@@ -92,11 +98,12 @@ class Steps:
             case BuildStarted():
                 self._steps = {step.index: step for step in event.steps}
                 self._running, self._results, self._graph = {}, {}, None
-                self._needs, self._since_s = event.needs, now_s
+                self._needs, self._since_s, self._ended_s = event.needs, now_s, None
             case StepStarted():
                 # Whoever began to listen late knows the step only by this.
                 known = Step(index=event.index, id=str(event.index), tool=event.tool, args=event.args)
                 self._steps.setdefault(event.index, known)
+                self._ended_s = None
                 self._running[event.index] = _Running(why=event.why, since_s=now_s)
             case StepOutput():
                 running = self._running.get(event.index)
@@ -110,6 +117,7 @@ class Steps:
                 self._steps.setdefault(index, event.result.step)
                 self._running.pop(index, None)
                 self._results[index] = event.result
+                self._ended_s = now_s if len(self._results) == len(self._steps) else None
         return True
 
     # -- as text
@@ -150,8 +158,10 @@ class Steps:
         counts = [f"{states.count(state)} {state.word}" for state in StepState if state in states]
         if self._running and not stopped:
             counts.append(f"{len(self._running)} running")
-        verb = "Stopped after" if stopped else "Building for"
-        time = Span(f"{verb} {whole_seconds(now_s - self._since_s)}", "strong")
+        until_s = now_s if self._ended_s is None else self._ended_s
+        over = "Failed after" if StepState.FAILED in states else "Built in"
+        verb = "Stopped after" if stopped else over if self.over else "Building for"
+        time = Span(f"{verb} {whole_seconds(until_s - self._since_s)}", "strong")
         return line(time, f": {', '.join(counts)}" if counts else "")
 
     def _bar(self) -> Bar:

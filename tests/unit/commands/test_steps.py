@@ -60,7 +60,17 @@ def test_every_step_has_its_row_from_the_start() -> None:
         ["sass 1.scss", "● Up to date", "1.5 s", ""],
         ["sass 2.scss", "■ Failed", "1.5 s", "exit status 1"],
     ]
-    assert plain(steps.panel(160.0)).split("\n")[0] == "Building for 1 min: 1 restored, 1 up to date, 1 failed"
+    assert plain(steps.panel(160.0)).split("\n")[0] == "Failed after 0 s: 1 restored, 1 up to date, 1 failed"
+
+
+def test_time_stands_still_between_the_builds_of_a_watch() -> None:
+    steps = begun(1)
+    assert plain(steps.panel(160.0)).startswith("Building for 1 min")
+    start(steps, 0)
+    finish(steps, 0)
+    assert steps.over and plain(steps.panel(160.0)).startswith("Built in 0 s: 1 built")
+    steps.take(BuildStarted(steps=chain(1), needs=()), 200.0)
+    assert not steps.over and plain(steps.panel(203.0)).startswith("Building for 3 s")
 
 
 def test_the_last_line_that_a_step_wrote() -> None:

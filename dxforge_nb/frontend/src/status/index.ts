@@ -59,7 +59,7 @@ export function summaryOf(state: Status): string {
   const inState = (items: readonly { state: string }[], wanted: string): number =>
     items.filter((item) => item.state === wanted).length;
   if (state.tools.length > 0) {
-    const up = state.tools.length - inState(state.tools, "stopped");
+    const up = state.tools.filter((tool) => tool.pid !== null).length;
     const ill = inState(state.tools, "degraded");
     parts.push(`${up} of ${count(state.tools.length, "tool")} up${ill > 0 ? `, ${ill} degraded` : ""}`);
   }

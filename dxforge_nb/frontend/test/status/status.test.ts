@@ -120,10 +120,10 @@ describe("what is shown", () => {
   it("in a sentence", () => {
     expect(summaryOf(STATUS)).toBe("1 of 1 tool up, 1 task running, 1 file to decide");
     expect(document.querySelector('[aria-live="polite"]')?.textContent).toBe(summaryOf(STATUS));
-    const ill = [{ ...TOOL, state: "degraded" }, { ...TOOL, name: "b", state: "stopped" }];
+    const ill = [{ ...TOOL, state: "degraded" }, { ...TOOL, name: "b", state: "degraded", pid: null }];
     const lost = [{ ...TASK, state: "failed" }];
     expect(summaryOf({ ...STATUS, tools: ill, tasks: lost, pending: { yellow: 0, red: 0 } })).toBe(
-      "1 of 2 tools up, 1 degraded, 1 task failed",
+      "1 of 2 tools up, 2 degraded, 1 task failed",
     );
     expect(summaryOf({ ...STATUS, tools: [], tasks: [], pending: { yellow: 0, red: 0 } })).toBe("");
   });
