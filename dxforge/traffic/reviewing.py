@@ -51,6 +51,14 @@ class Reviewing:
         review = self._ground.review(self._ground.workspace())
         return [review.path(name, item.path) for name, items in review.items() for item in items]
 
+    def prepare(self) -> None:
+        """Do now what the first decision would wait for, and no later one: all of ``dx.lock`` is put into words once.
+
+        Raises:
+            DxForgeError: the project cannot be read.
+        """
+        self._ground.locks.dumps(self._ground.workspace().lock)
+
     def view(self, path: str) -> FileView:
         """One pending file from every side.
 

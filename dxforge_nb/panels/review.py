@@ -24,8 +24,11 @@ LOOK_S = 1.0
 """Between two looks at whether anyone has changed something."""
 SLICE_FILES = 500
 """Pending files that one such look is about: the next takes the following ones."""
+_CONFIG = "dx.toml"
 
 T = TypeVar("T")
+Marks = Mapping[str, tuple[int, int, int] | None]
+"""By file or folder: what is another whenever it was written."""
 
 
 class ReviewTopic:
@@ -51,6 +54,10 @@ class ReviewTopic:
         self._told: tuple[dict[str, Standing], Operation | None] = ({}, None)
         """What all pages know that watch."""
         self._push: Push | None = None
+        self._seen: Marks | None = None
+        """As they were at the last look at everything; what was decided here since then is known."""
+        self._deciding = False
+        self._prepared = False
         self._open = ""
         self._rounds: Iterator[list[str]] = iter(())
 
@@ -92,13 +99,19 @@ class ReviewTopic:
 
     async def _carry_out(self, work: Callable[[], Decision]) -> Decision:
         async with self._looking:
+            self._deciding = True
             try:
-                decision = await self._fresh(work)
+                before, decision = await self._fresh(lambda: (self._marks(), work()))
             except DxForgeError:
                 self._wake.set()  # who was refused has to know how things are now
                 raise
+            finally:
+                self._deciding = False
             self._take(decision.changed, decision.gone)
-            self._undo = await asyncio.to_thread(self._reviewing.last)
+            last = self._undo
+            marks, self._undo = await asyncio.to_thread(lambda: (self._marks(), self._reviewing.last()))
+            if before == self._seen and before[_CONFIG] == marks[_CONFIG] and _next(last, decision, self._undo):
+                self._seen = marks  # no need to look at everything: this is all that has changed
             self._tell()
         return decision
 
@@ -146,24 +159,25 @@ class ReviewTopic:
         pid = os.getpid()
 
         def heard(event: Event) -> None:
-            if _concerns(event) and os.getpid() == pid:  # a forked child has our listeners, and not our loop
+            if self._concerned(event) and os.getpid() == pid:  # a forked child has our listeners, and not our loop
                 with contextlib.suppress(RuntimeError):  # the loop has just ended
                     loop.call_soon_threadsafe(self._wake.set)
 
         unsubscribe = self._forge.events.subscribe(heard)
         self._push = push
-        marks: object = None
+        self._seen = None
         try:
             while True:
                 woken = self._wake.is_set()
                 self._wake.clear()
                 try:
-                    before, marks = marks, await asyncio.to_thread(self._marks)
                     async with self._looking:
-                        await (self._look() if woken or marks != before else self._glance())
+                        same = not woken and await asyncio.to_thread(self._marks) == self._seen
+                        await (self._glance() if same else self._look())
                         self._tell()
+                    await self._prepare()
                 except DxForgeError:
-                    marks = None  # somebody is at work on it: look at everything the next time
+                    self._seen = None  # somebody is at work on it: look at everything the next time
                 await asyncio.sleep(SHORTEST_S)
                 with contextlib.suppress(TimeoutError):
                     # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes at the same moment.
@@ -173,14 +187,27 @@ class ReviewTopic:
             unsubscribe()
             self._push = None
 
-    def _marks(self) -> object:
+    def _concerned(self, event: Event) -> bool:
+        from dxforge_nb.panels.registry import CellRan
+
+        applied = isinstance(event, Progress) and event.phase == "apply" and event.done == event.total
+        return (applied and not self._deciding) or isinstance(event, CellRan)
+
+    def _marks(self) -> Marks:
         """What is another whenever an operation, another branch or a hand has changed what is pending."""
         root = self._forge.root
-        return [_mark(root / name) for name in ("dx.lock", "dx.toml", ".dx/operations", ".dx/journal")]
+        return {name: _mark(root / name) for name in ("dx.lock", _CONFIG, ".dx/operations", ".dx/journal")}
+
+    async def _prepare(self) -> None:
+        if not self._prepared:
+            self._prepared = True
+            await asyncio.to_thread(self._reviewing.prepare)
 
     async def _look(self) -> None:
         """Look at every pending file."""
-        files, self._undo = await asyncio.to_thread(lambda: (self._reviewing.pending(), self._reviewing.last()))
+        self._seen, files, self._undo = await asyncio.to_thread(
+            lambda: (self._marks(), self._reviewing.pending(), self._reviewing.last())
+        )
         self._files = {known.path: known for known in files}
         self._met |= self._files.keys()
 
@@ -196,7 +223,9 @@ class ReviewTopic:
             self._take(found, wanted - {known.path for known in found})
 
     def _take(self, changed: list[Standing] | tuple[Standing, ...], gone: set[str] | tuple[str, ...]) -> None:
-        files = {path: known for path, known in self._files.items() if path not in set(gone)}
+        files = dict(self._files)
+        for path in gone:
+            files.pop(path, None)
         files |= {known.path: known for known in changed}
         self._files = dict(sorted(files.items()))
         self._met |= self._files.keys()
@@ -214,11 +243,11 @@ class ReviewTopic:
         """See `Topic`. Nothing runs on."""
 
 
-def _concerns(event: Event) -> bool:
-    from dxforge_nb.panels.registry import CellRan
-
-    applied = isinstance(event, Progress) and event.phase == "apply" and event.done == event.total
-    return applied or isinstance(event, CellRan)
+def _next(last: Operation | None, decision: Decision, now: Operation | None) -> bool:
+    """Whether ``decision`` is the newest operation, and the only one since ``last``: they are counted."""
+    if last is None or now is None or decision.operation != now.id:
+        return False
+    return int(now.id) == int(last.id) + 1
 
 
 def _slices(paths: list[str]) -> Iterator[list[str]]:

@@ -24,7 +24,7 @@ SHORTEST_S = 0.25
 SAMPLE_S = 1.0
 """Between two looks at tools that run: their CPU and memory announce no change."""
 SHARE = 20
-"""Looking takes at most one part in so many of the time, however many processes there are."""
+"""Looking takes at most one part in so many of the time, however many processes there are; where much happens, half."""
 LOOK_S = 2.0
 """Between two looks at whether another process has changed something; a few calls of `stat`."""
 _LOG_LINES = 200
@@ -48,7 +48,7 @@ class StatusTopic:
         self._looking = asyncio.Lock()
         self._wake = asyncio.Event()
         self._told: Message | None = None
-        """What all pages know."""
+        """What all pages know; None where that is not the same."""
         self._greeted = asyncio.Event()
         self._acts: dict[str, asyncio.Task[None]] = {}
 
@@ -60,8 +60,10 @@ class StatusTopic:
             case "hello" | "refresh":
                 self._glance.forget(*Part)
                 state = await self._look()
-                if self._told is None:
+                if not self._greeted.is_set():
                     self._told = state
+                elif self._told is not None and not same(state, self._told):
+                    self._told = None  # pages differ in what they know: the next look is told to all
                 self._greeted.set()
                 self._wake.set()
                 return {"state": state}
@@ -154,11 +156,12 @@ class StatusTopic:
                 if self._told is None or not same(state, self._told):
                     self._told = state
                     push({"state": state})
-                await asyncio.sleep(SHORTEST_S)
+                pause_s = max(SHORTEST_S, took_s)
+                await asyncio.sleep(pause_s)
                 wait_s = max(SAMPLE_S if self._glance.tools_run else LOOK_S, SHARE * took_s)
                 with contextlib.suppress(TimeoutError):
                     # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes at the same moment.
-                    async with asyncio.timeout(wait_s - SHORTEST_S):
+                    async with asyncio.timeout(wait_s - pause_s):
                         await self._wake.wait()
                 if self._glance.tools_run:
                     self._glance.forget(Part.TOOLS)
@@ -190,7 +193,7 @@ def _concerns(event: Event) -> Iterable[Part]:
             return (Part.TASKS,)
         case CellRan():
             return (Part.PACKAGES,)
-        case Progress(phase="apply"):
+        case Progress(phase="apply") if event.done == event.total:
             return (Part.PACKAGES,)
         case _:
             return ()

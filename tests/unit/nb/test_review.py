@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from dxforge.errors import ReviewError, UsageError
 from dxforge.events import Progress
 from dxforge.forge import DxForge
+from dxforge.traffic.model import Standing
 from dxforge_nb.panels import review
 from dxforge_nb.panels.channel import Message, StaleError
 from dxforge_nb.panels.review import ReviewTopic
@@ -348,6 +349,34 @@ def test_other_pages_hear_what_one_decides_once(project: Project) -> None:
             told = other.pushed
             await asyncio.sleep(2 * review.LOOK_S)
             assert (told, other.pushed) == (1, 1)
+
+    run(project, story)
+
+
+def test_only_what_others_do_needs_a_look_at_everything(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(page: Page) -> None:
+        looks = 0
+        pending = page.topic._reviewing.pending
+
+        def counted(paths: Collection[str] | None = None) -> list[Standing]:
+            nonlocal looks
+            looks += paths is None
+            return pending(paths)
+
+        monkeypatch.setattr(page.topic._reviewing, "pending", counted)
+        async with watched(page):
+            await until_async(lambda: looks == 1)
+            await page.decide("accept", "a.py", hunks=["1"])
+            answer = await page.decide("reject", "a.py")
+            await asyncio.sleep(review.LOOK_S + 2 * review.SHORTEST_S)
+            await page.ask("undo", operation=answer["operation"])
+            await asyncio.sleep(review.LOOK_S + 2 * review.SHORTEST_S)
+            assert looks == 1
+            elsewhere(project).manager.reject([at("b.py")])
+            await page.decide("accept", "c.py")  # before anyone has looked
+            await until_async(lambda: at("b.py") not in page.files)
+            assert looks == 2
+            assert list(page.files) == [at("a.py")]
 
     run(project, story)
 

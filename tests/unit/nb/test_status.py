@@ -15,6 +15,7 @@ import pytest
 from dxforge.background.tasks import TaskInfo, TaskProgress, TaskState
 from dxforge.errors import DxForgeError, UnknownTaskError, UnknownToolError, UsageError
 from dxforge.forge import DxForge
+from dxforge_nb.panels import status
 from dxforge_nb.panels.channel import Message
 from dxforge_nb.panels.glance import Glance, Part, _steady, _task, same
 from dxforge_nb.panels.status import StatusTopic
@@ -171,6 +172,24 @@ def test_a_broken_dx_toml_leaves_what_was_known(yard: Yard) -> None:
             await until_async(lambda: pushed and pushed[-1]["project"] == "other")
             (package,) = pushed[-1]["packages"]
             assert (package["name"], package["version"]) == ("path", None)
+
+    asyncio.run(story())
+
+
+def test_what_one_page_was_told_in_between_is_taken_back_for_all(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "SHORTEST_S", 3.0)
+
+    async def story() -> None:
+        config = (yard.root / "dx.toml").read_text()
+        async with watched(yard) as (topic, pushed, _):
+            await topic.handle("hello", {})
+            await asyncio.sleep(1)  # it has looked, and pauses
+            (yard.root / "dx.toml").write_text('[project]\nname = "other"\n')
+            assert (await topic.handle("hello", {}))["state"]["project"] == "other"
+            (yard.root / "dx.toml").write_text(config)
+            assert pushed == []
+            await until_async(lambda: pushed)
+            assert [state["project"] for state in pushed] == ["yard"]
 
     asyncio.run(story())
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from dxforge.errors import ReviewError, StaleDecisionError, StaleHunkError, UndoError, UsageError
+from dxforge.traffic import lock_text
+from dxforge.traffic.lock import PendingFile
 from dxforge.traffic.model import Decision, Standing
 from tests.support.archives import Files
 from tests.support.project import PACKAGES, Project, lines
@@ -74,6 +76,26 @@ def test_a_hunk_is_decided_on_and_the_file_changes_in_the_list(project: Project)
     again = project.manager.reviewing.decide("reject", {changed.path: changed.version}, ["1"])
     assert again.gone == (changed.path,)
     assert project.read("a.py") == lines(_2="mine = 1", _15="fifteen = 1").encode()
+
+
+def test_once_prepared_a_decision_puts_no_other_file_into_words(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    encode = lock_text.encode_pending
+
+    def noted(item: PendingFile) -> dict[str, Any]:
+        written.append(item.path)
+        return encode(item)
+
+    monkeypatch.setattr(lock_text, "encode_pending", noted)
+    reviewing = Project(project.base, root=project.root).manager.reviewing
+    before = project.lock_text()
+    reviewing.prepare()
+    assert (sorted(written), project.lock_text()) == (sorted(NAMES), before)
+    written.clear()
+    reviewing.decide("accept", versions(project, "a.py"), ["2"])
+    assert written == ["a.py"]
 
 
 def test_one_stale_file_stops_all_and_nothing_is_done(project: Project) -> None:
