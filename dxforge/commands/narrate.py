@@ -35,12 +35,9 @@ class Narrator:
     def _blocks(self, event: Event) -> Sequence[Block]:
         match event:
             case Watching():
+                what = ", ".join(event.what)
                 return [
-                    Text(
-                        line(
-                            f"Watching for {', '.join(event.what)}; an interrupt (Ctrl-C, or the notebook's stop button) ends it."
-                        )
-                    )
+                    Text(line(f"Watching for {what}; an interrupt (Ctrl-C, or the notebook's stop button) ends it."))
                 ]
             case WatchTriggered():
                 more = f" and {plural(event.others, 'other file')}" if event.others else ""
