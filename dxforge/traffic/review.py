@@ -239,10 +239,13 @@ class Review:
         wanted: set[str] = set()
         for pattern in paths:
             plain = pattern.rstrip("/")
-            # A name first: a file may really be called "a[1].py", and must not take "a1.py" along.
-            hits = names.get(plain, set()) | renamed.get(plain, set()) or {
-                path for path in names if path.startswith(f"{plain}/") or fnmatch.fnmatchcase(path, pattern)
-            }
+            # A name first: a file may really be called "a[1].py", and must not take "a1.py" along. And a file's own
+            # name before one that another file would get.
+            hits = (
+                names.get(plain)
+                or renamed.get(plain)
+                or {path for path in names if path.startswith(f"{plain}/") or fnmatch.fnmatchcase(path, pattern)}
+            )
             if not hits:
                 near = difflib.get_close_matches(plain, names, n=1, cutoff=0.85)
                 hint = f"Did you mean {near[0]}" if near else "See what is pending with `dxforge review`"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dxforge.build.events import StepFinished, StepOutput, StepStarted
+from dxforge.build.events import BuildStarted, StepFinished, StepOutput, StepStarted
 from dxforge.build.last import last_build
 from dxforge.build.model import PendingFile
 from dxforge.errors import BuildPlanError
@@ -131,7 +131,7 @@ def test_what_a_step_printed_is_printed_again(site: Bench) -> None:
 def test_what_is_told_while_it_goes_on(site: Bench) -> None:
     site.build()
     kinds = [type(event) for event in site.events if not isinstance(event, StepOutput)]
-    assert kinds == [StepStarted, StepFinished, Progress] * 2
+    assert kinds == [BuildStarted, *[StepStarted, StepFinished, Progress] * 2]
     progress = [event for event in site.events if isinstance(event, Progress)]
     assert [(event.phase, event.done, event.total) for event in progress] == [("build", 1, 2), ("build", 2, 2)]
 

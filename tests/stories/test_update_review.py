@@ -278,6 +278,19 @@ def test_resolving_with_bytes_and_at_a_rename(project: Project) -> None:
     assert project.install().pending == []
 
 
+def test_a_name_means_the_file_of_that_name_before_one_that_would_get_it(project: Project) -> None:
+    project.start({"rest.py": "r\n", "old.py": lines()}, {"old.py": MINE})
+    project.publish({"rest.py": "r\n", "new.py": THEIRS})
+    project.install()
+    project.write("new.py", lines(_0="mine = 0", _9="nine = 1", _15="fifteen = 1"))
+    project.publish({"rest.py": "r\n", "new.py": lines(_0="theirs = 0", _9="nine = 1", _15="fifteen = 1")})
+    pending = {change.path: change.new_path for change in project.install(upgrade=True).pending}
+    assert pending == {f"{PACKAGES}/pkg/old.py": f"{PACKAGES}/pkg/new.py", f"{PACKAGES}/pkg/new.py": None}
+    project.manager.resolve(f"{PACKAGES}/pkg/new.py", "both\n")
+    assert project.read("new.py") == b"both\n"
+    assert project.read("old.py") == MINE.encode()
+
+
 def test_resolving_a_deletion(project: Project) -> None:
     project.start({"rest.py": "r\n", "m.py": "a\n"}, {"m.py": None})
     project.publish({"rest.py": "r\n", "m.py": "b\n"})
