@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dxforge.config.model import Config
     from dxforge.sources.model import Pin
     from dxforge.traffic.review import Review
+    from dxforge.traffic.shelf import Opened
     from dxforge.traffic.workspace import Indexes, Workspace
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class Ground:
         self.events = events
         self.locks = LockTexts()
         self._indexes: Indexes | None = None
+        self._opened: Opened | None = None
 
     def recover(self) -> None:
         """Take back what a killed process left half-done; a project that someone is working on is left alone."""
@@ -83,12 +85,14 @@ class Ground:
     ) -> Workspace:
         """One look at the project; what is not given is read."""
         from dxforge.config.load import load_config
-        from dxforge.traffic.shelf import Shelf
+        from dxforge.traffic.shelf import Opened, Shelf
         from dxforge.traffic.workspace import Indexes, Workspace
 
         config = config or load_config(self.root)
         text = lock_text if lock_text is not None else self.lock_text()
-        shelf = Shelf(config, self.environment(), self.state, self.events, offline=offline)
+        if self._opened is None:
+            self._opened = Opened()
+        shelf = Shelf(config, self.environment(), self.state, self.events, offline=offline, opened=self._opened)
         if self._indexes is None:
             self._indexes = Indexes(self.state)
         lock = self.locks.loads(text, where=self.root / "dx.lock")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
+from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from dxforge.events import EventBus
     from dxforge.sources.registry import Sources
     from dxforge.store.archives import ArchiveStore
+
+_OPENED_KEPT = 8
 
 
 class LazyPackage:
@@ -44,6 +48,35 @@ class LazyPackage:
         return self._shelf.package(self._pin).read(paths)
 
 
+class Opened:
+    """Packages that were opened from a project's own archives, while those are the same files. Thread-safe.
+
+    What an archive holds is long to read, and asked for with every file that is looked at. Each content is checked
+    when it is read, so an archive that was tampered with is noticed all the same.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Pin, tuple[object, Package]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, pin: Pin, mark: object) -> Package | None:
+        """The package of ``pin``, if it was opened while its archive had this ``mark``."""
+        with self._lock:
+            known = self._known.get(pin)
+            if known is None or known[0] != mark:
+                return None
+            self._known.move_to_end(pin)
+            return known[1]
+
+    def put(self, pin: Pin, mark: object, package: Package) -> None:
+        """Remember a package, and forget what was longest not asked for."""
+        with self._lock:
+            self._known[pin] = (mark, package)
+            self._known.move_to_end(pin)
+            while len(self._known) > _OPENED_KEPT:
+                self._known.popitem(last=False)
+
+
 class Shelf:
     """Finds packages by pin, and keeps links to their archives in ``.dx/archives``.
 
@@ -52,7 +85,14 @@ class Shelf:
     """
 
     def __init__(
-        self, config: Config, environment: Environment, state: Path, events: EventBus, *, offline: bool = False
+        self,
+        config: Config,
+        environment: Environment,
+        state: Path,
+        events: EventBus,
+        *,
+        offline: bool = False,
+        opened: Opened | None = None,
     ) -> None:
         self._config = config
         self._environment = environment
@@ -60,6 +100,7 @@ class Shelf:
         self._events = events
         self._offline = offline or environment.offline
         self._open: dict[str, Package] = {}
+        self._opened = opened or Opened()
         self._sources: Sources | None = None
 
     @property
@@ -98,12 +139,20 @@ class Shelf:
         self._open[package.pin.sha256] = package
 
     def _kept(self, pin: Pin) -> Package | None:
-        if not self._link(pin.sha256).exists():
+        try:
+            status = self._link(pin.sha256).stat()
+        except OSError:
             return None
-        from dxforge.sources.unpack import open_package
+        mark = (status.st_size, status.st_mtime_ns, status.st_ino, self._config.limits)
+        known = self._opened.get(pin, mark)
+        if known is None:
+            from dxforge.sources.unpack import open_package
 
-        path = self._store(self._state).get(pin.sha256)
-        return None if path is None else open_package(path, pin, self._config.limits, store=self.cache)
+            path = self._store(self._state).get(pin.sha256)
+            if path is not None:
+                known = open_package(path, pin, self._config.limits, store=self.cache)
+                self._opened.put(pin, mark, known)
+        return known
 
     def tree(self, pin: Pin, files: Tree | None) -> Tree:
         """The files of ``pin``; ``files`` (from the lock) serve where its archive cannot be had any more."""

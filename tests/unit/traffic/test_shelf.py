@@ -48,6 +48,25 @@ def test_it_serves_when_cache_and_folder_are_gone(project: Project, cache_dir: P
     assert shelf.package(pin) is package
 
 
+def test_a_project_opens_an_archive_once_and_again_when_it_is_another_file(project: Project) -> None:
+    ground = Ground(project.root, EventBus())
+    pin = loads(project.lock_text()).packages["pkg"].pin
+    package = ground.workspace().shelf.package(pin)
+    assert ground.workspace().shelf.package(pin) is package
+    (link,) = archives(project)
+    shutil.copyfile(link, link.with_suffix(".copy"))
+    link.with_suffix(".copy").replace(link)
+    again = ground.workspace().shelf.package(pin)
+    assert again is not package
+    assert dict(again.read()) == {"m.py": lines().encode()}
+    link.unlink()
+    assert ground.workspace().shelf.package(pin) is not again  # from the cache
+    damaged = project.root / "damaged"
+    damaged.write_bytes(b"no archive")
+    damaged.replace(link)
+    assert dict(ground.workspace().shelf.package(pin).read()) == {"m.py": lines().encode()}
+
+
 def test_what_is_nowhere_is_an_error_unless_the_lock_knows_the_files(project: Project, cache_dir: Path) -> None:
     shutil.rmtree(cache_dir)
     shutil.rmtree(project.base / "upstream")
