@@ -65,7 +65,8 @@ STYLE = """\
 .dxforge .picture { overflow-x: auto; margin: .4em 0; } .dxforge .picture svg { max-width: 100%; height: auto; }
 .dxforge .dxb-p { fill: none; stroke: none; } .dxforge .dxb-c { fill: rgba(128, 128, 128, .1); stroke: var(--dx-line); }
 .dxforge .dxb-b, .dxforge .dxb-t { fill: currentColor; } .dxforge .dxb-m { fill: currentColor; opacity: .7; }
-.dxforge .dxb-g, .dxforge .dxb-a { stroke: var(--dx-line); } .dxforge .dxb-o { fill: #fff; }
+.dxforge .dxb-g, .dxforge .dxb-a { stroke: var(--dx-line); } .dxforge .dxb-o { fill: var(--jp-layout-color0,
+  var(--vscode-editor-background, #fff)); }
 .dxforge .dxb-e { stroke: rgba(128, 128, 128, .8); } .dxforge .dxb-h { fill: rgba(128, 128, 128, .9); }
 .dxforge .dxb .dxb-built, .dxforge .dxb .dxb-run { fill: color-mix(in srgb, #3b82f6 70%, var(--dx-text)); }
 .dxforge .dxb .dxb-depends { fill: color-mix(in srgb, #9a6be0 70%, var(--dx-text)); }

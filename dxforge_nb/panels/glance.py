@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -15,6 +16,7 @@ from dxforge.background.tasks import TaskInfo, TaskState
 from dxforge.commands.result import plural
 from dxforge.commands.shown import output_line, shown
 from dxforge.errors import DxForgeError
+from dxforge.traffic.model import TrafficLight
 from dxforge_nb.redact import redacted, redactor_for
 
 if TYPE_CHECKING:
@@ -144,6 +146,8 @@ class Glance:
             raise
         lights = [known.light.value for known in waiting]
         pending = {light: lights.count(light) for light in ("yellow", "red")}
+        red = Counter(known.package for known in waiting if known.light is TrafficLight.RED)
+        packages = [{**package, "red": red[package["name"]]} for package in packages]
         return {"project": config.name, "packages": packages, "pending": pending}
 
     def _tools(self, now_s: float) -> list[dict[str, Any]]:

@@ -122,6 +122,8 @@ export interface Package {
   source: string;
   edited: number;
   pending: number;
+  /** How many of the pending ones are Red. */
+  red: number;
   leaving: boolean;
 }
 

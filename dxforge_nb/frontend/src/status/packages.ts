@@ -25,7 +25,7 @@ function packageRow(first: Package): Row<Package> {
   const version = cell("version");
   const source = cell("source");
   const edited = cell("edited");
-  const mark = shape("yellow");
+  const marks = { yellow: shape("yellow"), red: shape("red") };
   const words = h("span", {});
   const pending = cell("pending");
   const cells = [cell("name", h("span", { class: "dxs-name", title: name }, name)), version, source, edited, pending];
@@ -37,10 +37,11 @@ function packageRow(first: Package): Row<Package> {
       setText(source, shown(item.source));
       setAttribute(source, "title", shown(item.source));
       setText(edited, item.edited === 0 ? "" : count(item.edited, "file"));
-      if ((pending.firstChild === null) === (item.pending > 0)) {
-        pending.replaceChildren(...(item.pending > 0 ? [mark, words] : []));
+      const mark = item.pending > 0 ? marks[item.red > 0 ? "red" : "yellow"] : null;
+      if (pending.firstChild !== mark) {
+        pending.replaceChildren(...(mark === null ? [] : [mark, words]));
       }
-      setText(words, count(item.pending, "file"));
+      setText(words, count(item.pending, "file") + (item.red > 0 ? `, ${item.red} red` : ""));
     },
   };
 }

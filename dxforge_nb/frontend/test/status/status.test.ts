@@ -17,7 +17,7 @@ const TASK: Task = {
   id: 7, kind: "PrefetchPackage", label: "Prefetch humanize", state: "running", done: 3, total: 4, detail: "wheel",
   error: "", retry_in_s: null, can_retry: false, can_cancel: true,
 };
-const PACKAGE: Package = { name: "humanize", version: "4.9.0", source: "pypi", edited: 2, pending: 1, leaving: false };
+const PACKAGE: Package = { name: "humanize", version: "4.9.0", source: "pypi", edited: 2, pending: 1, red: 0, leaving: false };
 const STATUS: Status = {
   project: "demo", tools: [TOOL], tasks: [TASK], packages: [PACKAGE], pending: { yellow: 1, red: 0 },
   snapshot: { id: "abcdef0123456789", time: "2026-11-23T11:55:00Z", label: "before upgrade" }, sync: null,
@@ -98,7 +98,7 @@ describe("what is shown", () => {
 
   it("of a package", () => {
     expect(cells("packages")).toEqual(["humanize", "4.9.0", "pypi", "2 files", "1 file"]);
-    push({ packages: [{ ...PACKAGE, edited: 1, pending: 0, leaving: true }] });
+    push({ packages: [{ ...PACKAGE, edited: 1, pending: 0, red: 0, leaving: true }] });
     expect(cells("packages")).toEqual(["humanize", "4.9.0 (removed)", "pypi", "1 file", ""]);
   });
 
