@@ -193,7 +193,9 @@ class TrafficManager:
         """Everything that awaits a decision, with its hunks, evaluated from what is on disk now."""
         self._ground.recover()
         review = self._ground.review(self._ground.workspace())
-        return review.shown(list(review.matters()))
+        matters = list(review.matters())
+        self._standings.note(matters)
+        return review.shown(matters)
 
     def diff(self, path: PathLike) -> FileDiff:
         """One package file from every side: my edits, theirs, and the proposal where one is pending.

@@ -100,7 +100,9 @@ class Standings:
 
     def note(self, matters: Iterable[Matter]) -> None:
         """Take over what has been evaluated elsewhere."""
-        fresh = {matter.change.path: _Known(matter.facts, standing(matter)) for matter in matters}
+        fresh = {
+            matter.change.path: _Known(matter.facts, standing(matter)) for matter in matters if not _is_lost(matter)
+        }
         self._known = {**self._known, **fresh}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dxforge.traffic import review
 from dxforge.traffic.model import Standing
 from dxforge.traffic.standing import difference
 from tests.support.archives import Exec
@@ -50,6 +51,13 @@ def test_a_list_says_what_pending_says(project: Project) -> None:
         }  # fmt: skip
     assert not found
     assert {known.light for known in look(project).values()} == {RED, YELLOW}
+
+
+def test_what_pending_has_merged_the_list_merges_no_more(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = anew(project)
+    project.manager.pending()
+    monkeypatch.setattr(review, "judge", lambda cases, *_, **__: [pytest.fail(case.path) for case in cases])
+    assert look(project) == expected
 
 
 def test_versions_stay_while_nothing_changes_in_every_process(project: Project) -> None:
@@ -157,6 +165,9 @@ def test_an_archive_that_comes_back_is_noticed(tmp_path: Path, cache_dir: Path) 
     lost = look(project)
     assert lost[PATH].version != before[PATH].version
     assert "can no longer be had" in lost[PATH].reason
+    # Nor does it stay so because somebody looked closer meanwhile.
+    assert project.manager.reviewing.view(PATH).standing == lost[PATH]
+    assert len(project.manager.pending()) == 1
     for place in places:
         if place.exists():
             place.rename(place.with_name("not this"))
