@@ -227,7 +227,8 @@ def undo(**arguments: Any) -> Parsed:
     """Take the last operation back, or all down to the one with that ID.
 
     Files, dx.toml, dx.lock and the pending list are as before. Later edits of yours stay. An undo is an operation too:
-    a second `undo` takes the first one back. IDs are those of `log`.
+    a second `undo` takes the first one back, so what was undone is there again. `undo ID` goes further back: it takes
+    back the operation with that ID in `log`, and everything after it.
     """
     return "undo", arguments
 

@@ -150,13 +150,22 @@ class OperationResult(Result):
         blocks: list[Block] = [Text(line(Span(self.headline, "strong")))] if self.headline else []
         for change in changes if self.verbose else changes[:_LISTED_AT_MOST]:
             verb = _UNDONE[change.action] if self.command == "undo" else _DECIDED[self.command]
-            part = f" in part, {plural(left[change.path], 'hunk')} left" if change.path in left else ""
-            blocks.append(Text(line(f"{verb} ", Span(change.path, "strong"), part)))
+            blocks.append(Text(line(f"{verb} ", Span(change.path, "strong"), self._left(change, left))))
             if change.broken and self.command == "accept":
                 blocks.append(Text(line(Span(f"warning: would not parse: {change.broken}", "red")), indent=1))
         if len(changes) > _LISTED_AT_MOST and not self.verbose:
             blocks.append(Text(line(f"… and {len(changes) - _LISTED_AT_MOST} more (-v lists them)")))
         return blocks
+
+    def _left(self, change: Change, left: Mapping[str, int]) -> str:
+        """What is still to be decided about a file that was decided on, or whose decision was taken back."""
+        if change.path not in left:
+            return ""
+        hunks = plural(left[change.path], "hunk")
+        if self.command != "undo":
+            return f" in part, {hunks} left"
+        deleted = ", which you had deleted" if change.action is Action.DELETE else ""
+        return f"{deleted}, {hunks} to decide" if left[change.path] else f"{deleted}, to be decided again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

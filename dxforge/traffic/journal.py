@@ -305,10 +305,11 @@ class Journal:
                 found.append(decode(folder / identity))
         return found
 
-    def last(self) -> Record | None:
-        """The newest committed operation."""
+    def last(self, before: str | None = None) -> Record | None:
+        """The newest committed operation (``before``: of those older than the one with this id)."""
         folder = self.state / "operations"
-        for identity in sorted(_names(folder), reverse=True):
+        names = (name for name in _names(folder) if before is None or name < before)
+        for identity in sorted(names, reverse=True):
             with contextlib.suppress(OSError, ValueError):
                 return decode(folder / identity)
         return None

@@ -120,12 +120,16 @@ class Reviewing:
 
         return self._ground.with_lock(work)
 
+    def newest(self) -> str:
+        """The id of the newest operation of any kind; empty where nothing has been done."""
+        return self._undoer.newest()
+
     def last(self) -> Operation | None:
-        """What undo would take back; None where that is nothing."""
-        return self._undoer.last()
+        """The last decision that still holds, which undo would take back; None where that is none."""
+        return self._undoer.decision()
 
     def undo(self, operation: str) -> Decision:
-        """Take back ``operation``, which must be the last one.
+        """Take back ``operation``, which must be the last decision that still holds; then the one before it is.
 
         Raises:
             StaleDecisionError: it is not, any more; nothing was done.

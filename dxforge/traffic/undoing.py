@@ -15,6 +15,8 @@ from dxforge.traffic.record import Job, Record
 from dxforge.traffic.review import Review
 from dxforge.traffic.undo import operations, undo_job, undone_changes
 
+_DECISIONS = frozenset({"accept", "reject", "resolve"})
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
@@ -27,7 +29,7 @@ class Undone:
 
 
 class Undoer:
-    """Takes operations of one project back. All calls but :meth:`last` need the project's lock.
+    """Takes operations of one project back. All calls but :meth:`newest` and :meth:`decision` need the project's lock.
 
     Args:
         ground: the project.
@@ -38,12 +40,29 @@ class Undoer:
         self._ground = ground
         self._now = now
 
-    def last(self) -> Operation | None:
-        """The operation that undo would take back; None where there is none, or ``dx.lock`` is not as it left it."""
+    def newest(self) -> str:
+        """The id of the newest operation, an undo too; empty where nothing has been done."""
         record = self._ground.journal().last()
-        if record is None or not has_text(self._ground.root / "dx.lock", record.lock_after):
+        return "" if record is None else record.id
+
+    def decision(self) -> Operation | None:
+        """The decision that was made last and still holds: undo after undo goes back from one to the one before.
+
+        None where an operation of another kind (such as an install) comes first, or ``dx.lock`` is another one by now.
+        """
+        record = self._holding()
+        if record is None or record.command not in _DECISIONS:
             return None
-        return operations([record])[0]
+        return operations([record])[0] if has_text(self._ground.root / "dx.lock", record.lock_after) else None
+
+    def _holding(self) -> Record | None:
+        """The newest operation that was not taken back."""
+        journal = self._ground.journal()
+        record = journal.last()
+        while record is not None and record.undoes is not None:
+            # After an undo, everything is as it was before the operation that it took back.
+            record = journal.last(before=record.undoes)
+        return record
 
     def back_to(self, operation: str | None) -> InstallReport:
         """Take back the last operation, or all from ``operation`` on; see ``TrafficManager.undo``."""
@@ -73,14 +92,14 @@ class Undoer:
         return [record for record in reversed(records) if record.id >= first]
 
     def only(self, operation: str) -> Undone:
-        """Take back ``operation`` if it is the last one.
+        """Take back ``operation`` if it is the decision that was made last and still holds.
 
         Raises:
             StaleDecisionError: it is not, any more.
             UndoError: later edits are in the way.
         """
-        last = self._ground.journal().last()
-        if last is None or last.id != operation:
+        last = self._holding()
+        if last is None or last.id != operation or last.command not in _DECISIONS:
             what = "it is not there any more" if last is None else f"it is no longer the last: that is {last.command}"
             where = f"operation {operation}"
             hint = "Nothing was undone; see `dxforge log`"

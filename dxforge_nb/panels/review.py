@@ -48,6 +48,7 @@ class ReviewTopic:
         self._looking = asyncio.Lock()
         """Held while what is known may change: a look that began before a decision must not end after it."""
         self._files: dict[str, Standing] = {}
+        self._newest = ""
         self._undo: Operation | None = None
         self._met: set[str] = set()
         """Every path that has awaited a decision since the first look."""
@@ -81,11 +82,7 @@ class ReviewTopic:
                 return await self._decide(lambda: self._reviewing.resolve(path, version, content))
             case "undo":
                 operation = _text(args, "operation")
-                again = self._undo is not None and self._undo.command == "undo"
-                decision = await self._carry_out(lambda: self._reviewing.undo(operation))
-                if not again:
-                    self._met.difference_update(decision.gone)  # nobody has decided on those: they came by an install
-                return self._answer(decision)
+                return await self._decide(lambda: self._reviewing.undo(operation))
             case _:
                 raise UsageError("this panel knows nothing of the kind", where=op, hint="Reload the page")
 
@@ -108,9 +105,11 @@ class ReviewTopic:
             finally:
                 self._deciding = False
             self._take(decision.changed, decision.gone)
-            last = self._undo
-            marks, self._undo = await asyncio.to_thread(lambda: (self._marks(), self._reviewing.last()))
-            if before == self._seen and before[_CONFIG] == marks[_CONFIG] and _next(last, decision, self._undo):
+            last = self._newest
+            marks, self._newest, self._undo = await asyncio.to_thread(
+                lambda: (self._marks(), self._reviewing.newest(), self._reviewing.last())
+            )
+            if before == self._seen and before[_CONFIG] == marks[_CONFIG] and _next(last, decision, self._newest):
                 self._seen = marks  # no need to look at everything: this is all that has changed
             self._tell()
         return decision
@@ -205,8 +204,8 @@ class ReviewTopic:
 
     async def _look(self) -> None:
         """Look at every pending file."""
-        self._seen, files, self._undo = await asyncio.to_thread(
-            lambda: (self._marks(), self._reviewing.pending(), self._reviewing.last())
+        self._seen, files, self._newest, self._undo = await asyncio.to_thread(
+            lambda: (self._marks(), self._reviewing.pending(), self._reviewing.newest(), self._reviewing.last())
         )
         self._files = {known.path: known for known in files}
         self._met |= self._files.keys()
@@ -243,11 +242,9 @@ class ReviewTopic:
         """See `Topic`. Nothing runs on."""
 
 
-def _next(last: Operation | None, decision: Decision, now: Operation | None) -> bool:
+def _next(last: str, decision: Decision, now: str) -> bool:
     """Whether ``decision`` is the newest operation, and the only one since ``last``: they are counted."""
-    if last is None or now is None or decision.operation != now.id:
-        return False
-    return int(now.id) == int(last.id) + 1
+    return bool(last) and decision.operation == now and int(now) == int(last) + 1
 
 
 def _slices(paths: list[str]) -> Iterator[list[str]]:
@@ -263,7 +260,7 @@ def _mark(path: Path) -> tuple[int, int, int] | None:
 
 
 def _said(operation: Operation) -> str:
-    return escape(operation.summary if operation.command == "undo" else f"{operation.command} {operation.summary}")
+    return escape(f"{operation.command} {operation.summary}")
 
 
 def _entry(known: Standing) -> Message:

@@ -250,18 +250,22 @@ def test_interrupts_lose_no_click_and_double_none(begin: Begin, demo: None, vers
     page.reply(model, "hello")
     wanted = []
     for turn in range(12):
-        # Each takes the last operation back, which changes what the last operation is.
-        operation = page.reply(model, "refresh")["undo"]["id"]
-        number = page.ask(model, "undo", operation=operation)
-        if turn % 2:
+        # A decision, then its way back.
+        state = page.reply(model, "refresh")
+        op: str = "undo" if turn % 2 else "decide"
+        decide = {"what": "reject", "files": versions(state["files"], CLASH)}
+        args: dict[str, Any] = {"operation": state["undo"]["id"]} if turn % 2 else decide
+        number = page.ask(model, op, **args)
+        early = turn // 2 % 2 == 1
+        if early:
             page.manager.interrupt_kernel()
         page.listen(0.02)
-        if not turn % 2:
+        if not early:
             page.manager.interrupt_kernel()
         while not page.answers(model, number):
             page.listen(0.5)
             if not page.answers(model, number):  # as a page does that hears nothing
-                page.ask(model, "undo", operation=operation, number=number)
+                page.ask(model, op, number=number, **args)
         wanted.append(page.answers(model, number)[0])
     assert [each["ok"] for each in wanted] == [True] * 12
     assert page.value("len(get_ipython().run_line_magic('dx', 'log').operations)") == "14"

@@ -172,9 +172,11 @@ async def play(page: Page, project: Project, twin: Project, act: Act) -> None:
     manager = twin.manager
     if act.kind == "undo":
         if page.undo is not None:
-            answer = await page.ask("undo", act.times, operation=page.undo["id"])
+            operation = page.undo["id"]
+            answer = await page.ask("undo", act.times, operation=operation)
             event("undo")
-            await same(answer, manager.undo, project, twin)
+            undo = manager.reviewing.undo
+            await same(answer, lambda: InstallReport(operation=undo(operation).operation), project, twin)
         return
     if not page.files:
         return

@@ -156,6 +156,16 @@ def test_a_partly_accepted_file_says_what_is_left(yellow: Change) -> None:
     assert text.startswith(f"Accepted {yellow.path} in part, 1 hunk left\n")
 
 
+def test_an_undone_decision_says_what_is_to_be_decided_again(yellow: Change) -> None:
+    def said(action: Action, pending: Change) -> str:
+        report = InstallReport(changes=[dataclasses.replace(yellow, action=action)], pending=[pending])
+        return OperationResult(command="undo", report=report).text().split("\n")[0]
+
+    assert said(Action.UPDATE, yellow) == f"Put back {yellow.path}, 2 hunks to decide"
+    deleted = dataclasses.replace(yellow, hunks=())
+    assert said(Action.DELETE, deleted) == f"Took away {yellow.path}, which you had deleted, to be decided again"
+
+
 def test_a_long_undo_is_shortened_unless_asked_for() -> None:
     changes = [
         Change(path=f"f{number}.py", light=TrafficLight.GREEN, reason="r", action=Action.DELETE) for number in range(30)

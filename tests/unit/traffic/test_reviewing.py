@@ -147,7 +147,7 @@ def test_what_cannot_mean_anything_is_refused(project: Project) -> None:
         reviewing.decide("accept", {})
     with pytest.raises(UsageError):
         reviewing.decide("accept", wanted, ["1"])
-    assert reviewing.last() is not None
+    assert reviewing.last() is None
     assert project.manager.log()[0].command == "install"
 
 
@@ -264,19 +264,18 @@ def test_the_last_operation_is_undone_and_the_list_is_as_it_was(project: Project
     assert {known.path for known in back.changed} == {at("a.py"), at("b.py")}
     as_listed_anew(project, back, after)
     assert look(project) == before
-    again = reviewing.last()
-    assert again is not None
-    assert again.command == "undo"
-    redone = reviewing.undo(again.id)
-    assert redone.gone == (at("a.py"), at("b.py"))
-    assert project.read("a.py") == BOTH.encode()
+    assert reviewing.last() is None
+    project.manager.undo()
+    assert reviewing.last() == last
+    assert look(project) == after
 
 
 def test_an_undo_of_what_is_not_the_last_any_more_is_stale(project: Project) -> None:
     reviewing = project.manager.reviewing
+    reviewing.decide("reject", versions(project, "a.py"))
     last = reviewing.last()
     assert last is not None
-    reviewing.decide("reject", versions(project, "a.py"))
+    reviewing.decide("reject", versions(project, "b.py"))
     whole, lock, log = project.whole(), project.lock_text(), project.manager.log()
     for operation in (last.id, "000099", "", "x"):
         with pytest.raises(StaleDecisionError) as caught:
@@ -285,13 +284,12 @@ def test_an_undo_of_what_is_not_the_last_any_more_is_stale(project: Project) -> 
     assert (project.whole(), project.lock_text(), project.manager.log()) == (whole, lock, log)
 
 
-def test_undoing_an_install_empties_the_list(project: Project) -> None:
+def test_an_install_is_no_decision_to_take_back(project: Project) -> None:
     reviewing, before = project.manager.reviewing, look(project)
-    last = reviewing.last()
-    assert last is not None
-    back = reviewing.undo(last.id)
-    assert back.gone == tuple(sorted(before))
-    assert look(project) == {}
+    assert reviewing.last() is None
+    with pytest.raises(StaleDecisionError):
+        reviewing.undo(reviewing.newest())
+    assert look(project) == before
 
 
 def test_later_edits_in_the_way_stop_an_undo(project: Project) -> None:
@@ -323,5 +321,6 @@ def line_ends(project: Project) -> None:
 def test_what_another_branch_has_is_not_undoable(
     project: Project, change: Callable[[Project], None], undoable: bool
 ) -> None:
+    project.manager.reviewing.decide("reject", versions(project, "a.py"))
     change(project)
     assert (project.manager.reviewing.last() is not None) == undoable
