@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dxforge.commands.result import Result
 
 PROGRAM = "%dx"
+_PANELS = ("review", "status")
+"""Commands that show one."""
 
 
 @magics_class
@@ -149,6 +151,10 @@ class DxMagics(Magics):
         folder = current_folder() / (call.options.directory or "")
         redactor = redactor_for(folder)
         before = newest_operation(folder, call.action)
+        if call.action in _PANELS and attended(self.shell) and not (quiet or call.options.as_json):
+            # The panel needs the kernel's forge anyway, and what that has merged for the text it need not merge again.
+            with contextlib.suppress(DxForgeError):
+                FORGES.thread(_root(call))
         live = CellLive(quiet=quiet or call.options.as_json, board=attended(self.shell), redactor=redactor)
         session = Session(cwd=current_folder(), program=PROGRAM, forges=FORGES, live=live, detailed=True)
         unsubscribe = FORGES.events.subscribe(live)
