@@ -352,7 +352,7 @@ def _sides(diff: FileDiff, *, limit: int | None = None) -> list[Block]:
     labels: tuple[str, ...] = ()
     if change.hunks:
         proposal = [text for hunk in change.hunks for text in (hunk.header, *hunk.lines)]
-        labels = tuple(f"hunk {hunk.id}" for hunk in change.hunks)
+        labels = tuple(f"hunk {hunk.id}{', overlaps your edit' * hunk.overlaps}" for hunk in change.hunks)
     for name, meaning, lines in (
         ("my edits", "as installed → yours", lines_of(diff.mine)),
         ("theirs", "as installed → new version", lines_of(diff.theirs)),

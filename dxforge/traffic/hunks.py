@@ -74,6 +74,24 @@ def find_hunks(old: bytes, new: bytes) -> list[RawHunk]:
     return found
 
 
+def overlapping(base: bytes, local: bytes, hunks: Sequence[RawHunk]) -> list[bool]:
+    """Of each hunk, whether it changes lines that the user has edited.
+
+    Args:
+        base, local: the user's file as it was installed, and as it is.
+        hunks: pieces of a proposal to change ``local``.
+    """
+    edits = [(start, end) for _, _, start, end in find_edits(base, local)]
+    return [any(_meet((hunk.old_start, hunk.old_end), edit) for edit in edits) for hunk in hunks]
+
+
+def _meet(hunk: tuple[int, int], edit: tuple[int, int]) -> bool:
+    """Whether two ranges of lines have one in common; lines that were deleted lie between two others."""
+    if edit[0] == edit[1]:
+        return hunk[0] <= edit[0] <= hunk[1]
+    return hunk[0] < edit[1] and edit[0] < hunk[1]
+
+
 def take_hunks(old: bytes, new: bytes, hunks: Sequence[RawHunk], chosen: Collection[str]) -> bytes:
     """``old`` with only the ``chosen`` hunks (digests) of ``hunks`` made new."""
     old_lines, new_lines = split_lines(old), split_lines(new)

@@ -35,12 +35,14 @@ class Hunk:
 
     ``id`` is a small number as text, as in ``--hunk 2``: the same as long as the hunk itself is the same, never
     given to another hunk of this proposal. ``header`` is the unified diff's ``@@ ... @@`` line; ``lines`` are the
-    diff's lines with their ``-``, ``+`` or space, line ends included.
+    diff's lines with their ``-``, ``+`` or space, line ends included. ``overlaps`` marks, in a :class:`FileDiff` of a
+    Red file, what changes lines that the user has edited.
     """
 
     id: str
     header: str
     lines: tuple[str, ...] = ()
+    overlaps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,17 +232,20 @@ class HunkView:
     """One undecided piece of a proposal: the lines ``old`` of what is there become ``new`` of the proposal.
 
     Lines are counted from 0, the end is excluded, and text that ends in a line feed has an empty last line, as in
-    ``text.split("\\n")``. ``id`` and ``header`` are those of :class:`Hunk`.
+    ``text.split("\\n")``. ``id`` and ``header`` are those of :class:`Hunk`. ``overlaps``: the file is Red, and this
+    changes lines that the user has edited.
     """
 
     id: str
     header: str
     old: tuple[int, int]
     new: tuple[int, int]
+    overlaps: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
-        return {"id": self.id, "header": self.header, "old": list(self.old), "new": list(self.new)}
+        data = {"id": self.id, "header": self.header, "old": list(self.old), "new": list(self.new)}
+        return {**data, "overlaps": self.overlaps}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

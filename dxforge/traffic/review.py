@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from dxforge.errors import NotPendingError
 from dxforge.store.tree import SYMLINK, Entry
 from dxforge.traffic import light as table
-from dxforge.traffic.hunks import RawHunk, find_hunks, show_hunk, syntax_problem, unified_diff
+from dxforge.traffic.hunks import RawHunk, find_hunks, overlapping, show_hunk, syntax_problem, unified_diff
 from dxforge.traffic.judge import Case, Readers, Verdict, judge
 from dxforge.traffic.light import Obstacle
 from dxforge.traffic.lock import PendingFile
@@ -275,12 +275,21 @@ class Review:
         """The ids of the matter's undecided hunks, in the file's order."""
         return self.numbers.of_all([_to_number(matter)])[0] if matter.raw else []
 
+    def overlapping(self, matter: Matter, texts: Texts) -> list[bool]:
+        """Of each open hunk, whether it changes lines that the user has edited; of a Red file, else none does."""
+        if matter.change.light is not TrafficLight.RED or texts.base is None or texts.local is None:
+            return [False] * len(matter.raw)
+        return overlapping(texts.base, texts.local, matter.raw)
+
     def diff(self, matter: Matter) -> FileDiff:
         """The three diffs of a pending file."""
         texts, path = self.texts(matter), matter.change.path
         new_path = matter.change.new_path or path
+        change = self.shown([matter])[0]
+        marked = zip(change.hunks, self.overlapping(matter, texts), strict=True)
+        hunks = tuple(replaced(hunk, overlaps=overlaps) for hunk, overlaps in marked)
         return FileDiff(
-            change=self.shown([matter])[0],
+            change=replaced(change, hunks=hunks),
             mine=unified_diff(texts.base, texts.local, path) if matter.item.base is not None else "",
             theirs=unified_diff(texts.base, texts.incoming, new_path) if matter.item.base is not None else "",
             proposal=unified_diff(matter.old, matter.new, new_path),

@@ -11,7 +11,7 @@ from dxforge.traffic.hunks import show_hunk
 from dxforge.traffic.merge import is_binary
 from dxforge.traffic.model import FileView, HunkView
 from dxforge.traffic.outcome import proposed
-from dxforge.traffic.review import Matter, Review
+from dxforge.traffic.review import Matter, Review, Texts
 from dxforge.traffic.standing import standing
 
 MOST_BYTES = 1 << 20
@@ -54,16 +54,17 @@ def view(review: Review, matter: Matter) -> FileView:
         standing=standing(matter),
         sides=sides,
         modes=modes,
-        hunks=tuple(_hunks(review, matter, sides["local"] or "", sides["proposal"] or "")),
+        hunks=tuple(_hunks(review, matter, texts, sides["local"] or "", sides["proposal"] or "")),
         encoding=encoding,
         newline=_newline(next((side for side in (sides["local"], sides["proposal"]) if side is not None), "")),
     )
 
 
-def _hunks(review: Review, matter: Matter, local: str, proposal: str) -> Iterator[HunkView]:
+def _hunks(review: Review, matter: Matter, texts: Texts, local: str, proposal: str) -> Iterator[HunkView]:
     shift = 0
     ends = _count(local), _count(proposal)
-    for number, raw in zip(review.ids(matter), matter.raw, strict=True):
+    overlaps = review.overlapping(matter, texts)
+    for number, raw, overlap in zip(review.ids(matter), matter.raw, overlaps, strict=True):
         header, _ = show_hunk(matter.old or b"", matter.new or b"", raw)
         # Not the places in the whole proposal: what was rejected before is not in what we show.
         old, new = [raw.old_start, raw.old_end], [raw.old_start + shift, raw.new_end - raw.new_start]
@@ -73,7 +74,7 @@ def _hunks(review: Review, matter: Matter, local: str, proposal: str) -> Iterato
         if (old[1], new[1]) == ends and _ended(local) != _ended(proposal):
             old[1] += _ended(local)
             new[1] += _ended(proposal)
-        yield HunkView(id=number, header=header, old=(old[0], old[1]), new=(new[0], new[1]))
+        yield HunkView(id=number, header=header, old=(old[0], old[1]), new=(new[0], new[1]), overlaps=overlap)
 
 
 def _count(text: str) -> int:

@@ -156,6 +156,14 @@ def test_a_partly_accepted_file_says_what_is_left(yellow: Change) -> None:
     assert text.startswith(f"Accepted {yellow.path} in part, 1 hunk left\n")
 
 
+def test_a_diff_says_which_hunk_overlaps_the_edit(file_diff: FileDiff) -> None:
+    first, *rest = file_diff.change.hunks
+    change = dataclasses.replace(file_diff.change, hunks=(dataclasses.replace(first, overlaps=True), *rest))
+    text = DiffResult(diff=dataclasses.replace(file_diff, change=change)).text()
+    assert f"{first.header}  hunk {first.id}, overlaps your edit\n" in text
+    assert text.count("overlaps your edit") == 1
+
+
 def test_an_undone_decision_says_what_is_to_be_decided_again(yellow: Change) -> None:
     def said(action: Action, pending: Change) -> str:
         report = InstallReport(changes=[dataclasses.replace(yellow, action=action)], pending=[pending])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dxforge.traffic.hunks import (
     find_edits,
     find_hunks,
+    overlapping,
     show_hunk,
     split_lines,
     syntax_problem,
@@ -109,6 +110,21 @@ def test_equal_hunks_are_told_apart() -> None:
     first, second = find_hunks(old, new)
     assert first.digest != second.digest
     assert take_hunks(old, new, [first, second], {second.digest}) == b"a\n" + OLD + b"b\n"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"),
+    [
+        (b"a\nMINE\nc\nd\ne\nf\n", b"a\nTHEIRS\nc\nd\nE\nf\n", [True, False]),
+        (b"a\nb\nMINE\nc\nd\ne\nf\n", b"a\nb\nc\nd\nE\nf\n", [True, False]),  # an added line goes
+        (b"a\nc\nd\ne\nf\n", b"a\nB\nc\nd\nE\nf\n", [True, False]),  # a deleted one comes back
+        (b"a\nMINE\nc\nd\ne\nf\n", b"a\nMINE\nnew\nc\nd\ne\nf\n", [False]),  # just below it
+        (b"a\nb\nc\nd\ne\nf\n", b"A\nb\nc\nd\nE\nf\n", [False, False]),
+        (b"", b"A\n", [True]),
+    ],
+)
+def test_which_hunks_overlap_the_users_edit(mine: bytes, theirs: bytes, expected: list[bool]) -> None:
+    assert overlapping(b"a\nb\nc\nd\ne\nf\n", mine, find_hunks(mine, theirs)) == expected
 
 
 @pytest.mark.parametrize(("old", "new"), [(b"a", b"a\n"), (b"a\n", b"a"), (b"a\nb", b"a\nc"), (b"", b"a"), (b"a", b"")])

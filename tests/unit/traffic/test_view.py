@@ -71,7 +71,9 @@ def test_as_json(project: Project) -> None:
     view = pending(project, lines(), MINE, THEIRS)
     data = view.to_json()
     assert data["entry"] == view.standing.to_json()
-    assert data["hunks"][1] == {"id": "2", "header": view.hunks[1].header, "old": [15, 16], "new": [15, 17]}
+    assert data["hunks"][1] == {"id": "2", "header": view.hunks[1].header, "old": [15, 16], "new": [15, 17]} | {
+        "overlaps": False
+    }
     assert data.keys() == {"entry", "sides", "modes", "hunks", "encoding", "newline", "why_not"}
 
 
@@ -90,6 +92,21 @@ def test_overlapping_edits_propose_theirs(project: Project) -> None:
     assert view.standing.light == "red"
     assert view.sides == {"base": "a\nb\n", "local": "mine\nb\n", "incoming": "theirs\nb\n", "proposal": "theirs\nb\n"}
     assert applied(view) == "theirs\nb\n"
+
+
+def test_of_a_red_file_the_hunks_that_overlap_the_edit_are_marked(project: Project) -> None:
+    mine = lines(_2="mine = 1", _9="mine = 9")
+    view = pending(project, lines(), mine, lines(_2="theirs = 1", _15="fifteen = 1"))
+    assert [(hunk.old, hunk.overlaps) for hunk in view.hunks] == [((2, 3), True), ((9, 10), True), ((15, 16), False)]
+    diff = project.manager.diff(PATH)
+    assert [hunk.overlaps for hunk in diff.change.hunks] == [True, True, False]
+    project.manager.accept(PATH, "3")
+    assert [hunk.overlaps for hunk in project.manager.reviewing.view(PATH).hunks] == [True, True]
+
+
+def test_without_a_base_nothing_is_known_to_overlap(project: Project) -> None:
+    view = pending(project, None, "mine\n", "theirs\n")
+    assert [hunk.overlaps for hunk in view.hunks] == [False]
 
 
 def test_a_removed_file(project: Project) -> None:
