@@ -43,7 +43,7 @@ def test_a_notebooks_day(dx, project: Path) -> None:  # type: ignore[no-untyped-
     assert "Injected but unused" in found.text
     assert "<table" in found.html
     assert dx.value("[info.state.value for info in w.tasks() if info.kind == 'CacheCurrentState']") == "['done']"
-    assert "CacheCurrentState" in dx.run("%dx tasks").text
+    assert "Snapshot" in dx.run("%dx tasks").text
     from_python = dx.value("import dxforge; w.enqueue(dxforge.BackgroundTask.CacheCurrentState()).result(60)")
     assert "label='automatic'" in from_python
     wrong = dx.run("%dx rollback 0000")
