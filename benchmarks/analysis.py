@@ -65,6 +65,7 @@ def main() -> int:
         root = material(Path(folder))
         memory = root / ".dx" / FILE_NAME
         dx = [sys.executable, "-c", _ANALYZE, root]
+        python = Material(Path()).peers / "python"
 
         def forget() -> None:
             memory.unlink(missing_ok=True)
@@ -75,7 +76,7 @@ def main() -> int:
                 Contender(name="analyze again", run=lambda: process(dx, cwd=root)),
                 Contender(
                     name="pyflakes",
-                    run=lambda: process([sys.executable, "-m", "pyflakes", root], cwd=root, expect=(0, 1)),
+                    run=lambda: process([python, "-m", "pyflakes", root], cwd=root, expect=(0, 1)),
                 ),
             ],
             rounds=options.rounds,

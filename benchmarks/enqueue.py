@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import sqlite3
 import subprocess
@@ -126,13 +127,14 @@ def main() -> int:
     if options.one:
         print(json.dumps(one(*options.one, options.count)))
         return 0
+    env = {**os.environ, "PYTHONPATH": str(Material(Path()).peer_modules)}
     print("| enqueue | tasks | p50, µs | p99, µs | p99.9, µs | max, µs | all on disk or run, s | peak memory, MiB |")
     print("|---|---|---|---|---|---|---|---|")
     for situation in SITUATIONS:
         for contender in CONTENDERS:
             count = options.count if contender == "dxforge" else options.peer_count
             command = [sys.executable, "-m", "benchmarks.enqueue", "--one", contender, situation, "--count", str(count)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
             found = json.loads(done.stdout)
             figures = " | ".join(f"{found[name]:,.0f}" for name in ("p50", "p99", "p99.9", "max"))
             tail = f"{found['seconds']:.1f} | {found['peak']:.0f}"

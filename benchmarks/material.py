@@ -16,7 +16,10 @@ from pathlib import Path
 
 import platformdirs
 
-PEERS = ("uv==0.13.9", "copier==9.19.1", "supervisor==4.3.0", "honcho==2.0.0", "doit==0.37.0")
+PEERS = (
+    "uv==0.13.9", "copier==9.19.1", "supervisor==4.3.0", "honcho==2.0.0", "doit==0.37.0", "persist-queue==1.1.0",
+    "pyflakes==4.1.0",
+)  # fmt: skip
 NPM_PEERS = ("turbo@2.11.11",)
 PACKAGES = {
     "babel": "2.18.0",
@@ -71,6 +74,11 @@ class Material:
             subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PEERS], check=True)
             stamp.write_text("\n".join(PEERS))
         return folder / "bin"
+
+    @property
+    def peer_modules(self) -> Path:
+        """What to put on ``PYTHONPATH`` to import a peer beside dxforge."""
+        return next(self.peers.parent.glob("lib/python*/site-packages"))
 
     @cached_property
     def turbo(self) -> Path:

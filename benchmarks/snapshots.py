@@ -15,9 +15,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cases import Row, Say, _row
 from benchmarks.material import Material, edit, files
-from benchmarks.measure import Contender, Cost, by_turns, process
+from benchmarks.measure import Contender, Cost, Say, by_turns, process
+from benchmarks.table import Row, row
 from dxforge.store.snapshots import SnapshotStore
 
 COUNT = 10_000
@@ -105,7 +105,7 @@ def _first(material: Material, source: Path, rounds: int, say: Say) -> Row:
         rounds=rounds,
         say=say,
     )
-    return _row(f"first snapshot, {COUNT:,} files, whole process", "git add -A && git write-tree", results, 1.0)
+    return row(f"first snapshot, {COUNT:,} files, whole process", "git add -A && git write-tree", results, 1.0)
 
 
 def _again(material: Material, source: Path, rounds: int, say: Say) -> list[Row]:
@@ -139,7 +139,7 @@ def _again(material: Material, source: Path, rounds: int, say: Say) -> list[Row]
         rounds=rounds * 3,
         say=lambda _: None,
     )
-    rows = [_row(f"snapshot with nothing new, {COUNT:,} files, in one process", peer, results, 1.5)]
+    rows = [row(f"snapshot with nothing new, {COUNT:,} files, in one process", peer, results, 1.5)]
     results = by_turns(
         [
             Contender(name="dxforge", run=lambda: process(_python(_TAKE, root), cwd=root)),
@@ -148,7 +148,7 @@ def _again(material: Material, source: Path, rounds: int, say: Say) -> list[Row]
         rounds=rounds,
         say=lambda _: None,
     )
-    rows.append(_row("the same, each time a whole process with Python's start", peer, results, 1.5))
+    rows.append(row("the same, each time a whole process with Python's start", peer, results, 1.5))
     numbers = itertools.count()
 
     def change(folder: Path) -> None:
@@ -166,7 +166,7 @@ def _again(material: Material, source: Path, rounds: int, say: Say) -> list[Row]
         rounds=rounds,
         say=say,
     )
-    rows.append(_row(f"snapshot with {EDITED:,} of {COUNT:,} files edited, in one process", peer, results, 1.5))
+    rows.append(row(f"snapshot with {EDITED:,} of {COUNT:,} files edited, in one process", peer, results, 1.5))
     return rows
 
 
@@ -211,7 +211,7 @@ def _restored(
         say=say,
     )
     # No goal: git neither takes a snapshot first, nor keeps what an undo needs, nor waits for the disk.
-    return dataclasses.replace(_row(f"{what}, whole process", "git checkout", results, 1.0), goal="–")
+    return dataclasses.replace(row(f"{what}, whole process", "git checkout", results, 1.0), goal="–")
 
 
 def _some(folder: Path) -> list[Path]:
@@ -240,14 +240,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="work-", dir=Material(Path()).cache) as work:
         material = Material(Path(work))
         rows = [
-            row
+            line
             for case in (snapshots, restore)
-            for row in case(material, options.rounds, lambda line: print(line, file=sys.stderr, flush=True))
+            for line in case(material, options.rounds, lambda line: print(line, file=sys.stderr, flush=True))
         ]
     print("| what | dxforge | beside | ratio | goal | peak memory, MiB (dxforge / peer) |")
     print("|---|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.what} | {row.ours} | {row.theirs} | **{row.ratio}** | {row.goal} | {row.memory} |")
+    for line in rows:
+        print(f"| {line.what} | {line.ours} | {line.theirs} | **{line.ratio}** | {line.goal} | {line.memory} |")
     return 0
 
 
