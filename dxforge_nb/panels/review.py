@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -44,6 +45,8 @@ class ReviewTopic:
     def __init__(self, forge: DxForge) -> None:
         self._forge = forge
         self._reviewing = forge.traffic_manager.reviewing
+        self._place = hashlib.sha256(os.fsencode(forge.root)).hexdigest()[:16]
+        """Under which a page keeps what it has of this project."""
         self._wake = asyncio.Event()
         self._looking = asyncio.Lock()
         """Held while what is known may change: a look that began before a decision must not end after it."""
@@ -71,7 +74,11 @@ class ReviewTopic:
                 async with self._looking:
                     await self._look()
                     self._tell()
-                return {"files": [_entry(known) for known in self._files.values()], **self._summary()}
+                return {
+                    "files": [_entry(known) for known in self._files.values()],
+                    "place": self._place,
+                    **self._summary(),
+                }
             case "open":
                 return await self._view(unescape(_text(args, "path")))
             case "decide":

@@ -48,6 +48,7 @@ export interface Summary {
   decided: number;
 }
 
+/** The decision that undo takes back next. */
 export interface Undo {
   id: string;
   summary: string;
@@ -57,6 +58,8 @@ export interface ReviewState {
   files: Entry[];
   summary: Summary;
   undo: Undo | null;
+  /** Tells this project from others; says nothing else. */
+  place: string;
 }
 
 export interface ReviewChange {
@@ -76,6 +79,8 @@ export interface Hunk {
   header: string;
   old: [number, number];
   new: [number, number];
+  /** The file is Red, and this changes lines that the user has edited. */
+  overlaps: boolean;
 }
 
 export interface Opened {

@@ -124,6 +124,9 @@ def test_hello(project: Project) -> None:
         }
         assert page.summary == {"yellow": 3, "red": 0, "decided": 0}
         assert page.undo is None
+        places = {(await page.ask("refresh"))["place"], (await page.ask("hello"))["place"]}
+        assert len(places) == 1
+        assert not any(str(project.root) in place or "pkg" in place for place in places)
 
     run(project, story)
 

@@ -96,7 +96,7 @@ export class Deeds {
   undo(): void {
     const { undo } = this.#stage.state();
     if (undo === null || !abilities(this.#stage.state()).undo) return;
-    this.#stage.do({ type: "job", job: { op: "undo", files: [], undo: undo.id } });
+    this.#stage.do({ type: "job", job: { op: "undo", files: [], undo } });
   }
 
   edit(): void {

@@ -176,10 +176,19 @@ function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
+/** How many of the hunks would change what the user has edited. */
+function overlapWords(opened: Opened | null): string {
+  const count = opened?.hunks.filter((hunk) => hunk.overlaps).length ?? 0;
+  if (opened === null || count === 0) return "";
+  const [some, verb] = [`${digits(count)} of ${counted(opened.hunks.length, "hunk")}`, count === 1 ? "overlaps" : "overlap"];
+  return `${some} ${verb} your edit: accepting replaces it there.`;
+}
+
 function notesOf(entry: Entry, opened: Opened | null): string {
   const notes = [
     entry.new_path === null ? "" : `New name: ${shown(entry.new_path)}.`,
     entry.set_aside === null ? "" : `Theirs lies beside it as ${shown(entry.set_aside)}.`,
+    overlapWords(opened),
     entry.broken === "" ? "" : `Careful: the proposal would not compile (${shown(entry.broken)}).`,
     opened === null ? "" : modeWords(opened),
     opened === null || ["", "utf-8"].includes(opened.encoding) ? "" : `Encoding: ${shown(opened.encoding)}.`,

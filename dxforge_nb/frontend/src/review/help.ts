@@ -18,7 +18,7 @@ export function makeHelp(): Help {
     { class: "dx-help-box", role: "dialog", "aria-modal": "true", "aria-label": "Keyboard shortcuts", tabindex: -1 },
     h("p", { class: "dx-help-title" }, "Keyboard shortcuts"),
     h("table", {}, h("tbody", {}, ...rows)),
-    h("p", { class: "dx-quiet" }, "They work while the focus is in this panel, and not while you type in it."),
+    h("p", { class: "dx-quiet" }, "They work while the focus is in this panel, and not while you type in it: Enter leaves the filter for the list, Esc the editor."),
     close,
   );
   const element = h("div", { class: "dx-help", hidden: true }, box);

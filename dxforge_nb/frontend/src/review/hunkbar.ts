@@ -17,6 +17,9 @@ export interface HunkBars {
   readonly elements: Map<number, { readonly element: HTMLElement; refresh(): void }>;
 }
 
+const OVERLAPS = "overlaps your edit";
+let bars = 0;
+
 export class HunkBar extends WidgetType {
   readonly #hunk: Hunk;
   readonly #index: number;
@@ -41,10 +44,13 @@ export class HunkBar extends WidgetType {
     const accept = button("Accept hunk", { class: "dx-button dx-accept" }, decide("accept"));
     const reject = button("Reject hunk", { class: "dx-button dx-reject" }, decide("reject"));
     const state = h("span", { class: "dx-hunk-state" });
+    bars += 1;
+    const overlap = this.#hunk.overlaps ? h("span", { class: "dx-overlap", id: `dx-overlap-${bars}` }, OVERLAPS) : null;
     const element = h(
       "div",
-      { class: "dx-hunk", role: "group", "aria-label": name, tabindex: -1 },
+      { class: "dx-hunk", role: "group", "aria-label": name, "aria-describedby": overlap?.id, tabindex: -1 },
       h("span", { class: "dx-hunk-name" }, name),
+      overlap,
       h("span", { class: "dx-hunk-lines" }, linesWords(this.#hunk)),
       state,
       accept,

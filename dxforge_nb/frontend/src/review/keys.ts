@@ -72,7 +72,7 @@ export const KEYS: readonly (readonly [string, string])[] = [
   ["r", "Reject the hunk"],
   ["Shift+A", "Accept the file"],
   ["Shift+R", "Reject the file"],
-  ["u", "Undo the last decision"],
+  ["u", "Undo the last decision, then the one before"],
   ["e", "Edit the proposal"],
   ["/", "Filter files"],
   ["Esc", "Leave the filter, the editor or this help"],

@@ -161,8 +161,8 @@ function fileRow(prefix: string): Drawn<Placed> {
     spoken,
     light,
     seen("dx-path", folder, name),
-    seen("dx-why", lightWord, " · ", reason),
     seen("dx-right", mark, " ", hunks),
+    seen("dx-why", lightWord, " · ", reason),
   );
   return {
     element,
@@ -176,7 +176,7 @@ function fileRow(prefix: string): Drawn<Placed> {
       setAttribute(element, "aria-setsize", total);
       setAttribute(element, "aria-posinset", number + 1);
       setAttribute(element, "aria-selected", entry.path === state.selected ? "true" : "false");
-      setAttribute(element, "title", shown(entry.path));
+      setAttribute(element, "title", `${shown(entry.path)}\n${LIGHTS[entry.light].word}: ${shown(entry.reason)}`);
       const path = shown(entry.path);
       const cut = path.lastIndexOf("/") + 1;
       // The heading above says which package it is.

@@ -8,6 +8,7 @@ import { RequestError } from "../requests";
 import { shown } from "../shown";
 import { Deeds } from "./deeds";
 import { makeDetail } from "./detail";
+import { DraftStore } from "./drafts";
 import { makeHelp } from "./help";
 import { type Command, commandOf, type Place } from "./keys";
 import { makeList } from "./list";
@@ -79,8 +80,21 @@ class Panel {
     dropDraft: () => this.#state.selected !== null && this.#do({ type: "drop-draft", path: this.#state.selected }),
   });
   readonly #spoken = h("p", { class: "dx-said", role: "log" });
+  readonly #advice = h("p", { "aria-live": "polite" });
+  readonly #advised = h(
+    "div",
+    { class: "dx-notice dx-advice", hidden: true },
+    this.#advice,
+    button("×", { class: "dx-icon", label: "Close this advice" }, () => this.#do({ type: "heeded" })),
+  );
   readonly #empty = h("p", { class: "dx-empty" });
-  readonly #clear = button("Clear the filter", {}, () => this.#deeds.clearFilter());
+  readonly #none = h(
+    "div",
+    { class: "dx-none", hidden: true },
+    h("p", { role: "status" }, "No file matches the filter."),
+    button("Show all", {}, () => this.#deeds.clearFilter()),
+  );
+  readonly #store = new DraftStore(() => !this.#signal.aborted && this.#channel.link.state !== "disconnected");
   readonly #main: HTMLElement;
   #state: State = START;
   #module: EditorModule | string | null = null;
@@ -100,17 +114,37 @@ class Panel {
     this.#lights = { yellow: toggle("yellow"), red: toggle("red") };
     for (const light of ["yellow", "red"] as const) setAttribute(this.#lights[light], "data-light", light);
     const lights = h("div", { class: "dx-lights", role: "group", "aria-label": "Lights" }, this.#lights.yellow, this.#lights.red);
-    const side = h("div", { class: "dx-side" }, h("div", { class: "dx-filter" }, this.#search, lights), this.#list.element);
+    const filter = h("div", { class: "dx-filter" }, this.#search, lights);
+    // The list comes first for the Tab key, so that the keys work at once; the style sheet puts the filter above it.
+    const side = h("div", { class: "dx-side" }, this.#list.element, filter, this.#none);
     this.#main = h("div", { class: "dx-review" }, side, this.#detail.element);
-    frame.body.append(this.#main, h("div", { class: "dx-nothing" }, this.#empty, this.#clear), this.#spoken, this.#help.element);
+    const nothing = h("div", { class: "dx-nothing" }, this.#empty);
+    frame.body.append(this.#advised, this.#main, nothing, this.#spoken, this.#help.element);
     this.#listen();
-    channel.onState<Full>((full) => this.#heard({ type: "full", full, project: full.project }), signal);
+    channel.onState<Full>((full) => {
+      this.#heard({ type: "full", full, project: full.project });
+      this.#restore(full.place);
+    }, signal);
     channel.onPush<Delta>("review", (delta) => this.#heard({ type: "push", delta }), signal);
     signal.addEventListener("abort", () => {
+      this.#store.keep(this.#withTyped().drafts);
       clearTimeout(this.#typing);
       this.#detail.destroy();
     });
     this.#draw();
+  }
+
+  // ---- unsaved edits
+
+  #restore(place: string): void {
+    const drafts = this.#store.open(place);
+    if (drafts.size > 0) this.#do({ type: "restore", drafts });
+  }
+
+  /** Closing the tab loses what is not saved; reloading the page does not. */
+  #leaving(event: Event): void {
+    this.#flush();
+    if (this.#store.holds) event.preventDefault();
   }
 
   // ---- state
@@ -147,6 +181,7 @@ class Panel {
     const state = this.#state;
     this.#hadFocus ||= this.#frame.root.contains(document.activeElement);
     this.#drawFrame(state);
+    this.#store.keep(state.drafts);
     const counts = lightsOf(state.files);
     for (const light of ["yellow", "red"] as const) {
       setAttribute(this.#lights[light], "data-count", counts[light].toLocaleString("en"));
@@ -158,15 +193,14 @@ class Panel {
     this.#toolbar.render(state, this.#detail.layout);
     const none = state.files.length === 0 && state.selected === null;
     setText(this.#empty, this.#emptyWords(state));
-    setShown(this.#clear, !none && state.shown.length === 0);
+    setShown(this.#none, !none && state.ready && state.shown.length === 0);
     setAttribute(this.#main, "data-none", none);
     this.#keepFocus();
   }
 
   #emptyWords(state: State): string {
     if (!state.ready) return "Loading…";
-    if (state.files.length === 0 && state.selected === null) return "Nothing awaits a decision";
-    return state.shown.length === 0 ? "No file matches the filter" : "";
+    return state.files.length === 0 && state.selected === null ? "Nothing awaits a decision" : "";
   }
 
   #shownNotice = 0;
@@ -182,7 +216,10 @@ class Panel {
     if (state.said.serial !== this.#shownSaid) {
       this.#shownSaid = state.said.serial;
       setText(this.#spoken, shown(state.said.text));
+      setAttribute(this.#spoken, "title", shown(state.said.text));
     }
+    setText(this.#advice, shown(state.advice));
+    setShown(this.#advised, state.advice !== "");
   }
 
   /** The editor draws only what is in sight, so that what had the focus may be gone. */
@@ -256,10 +293,20 @@ class Panel {
   /** Takes what was typed from the editor. */
   #flush(): void {
     clearTimeout(this.#typing);
-    const { editing, tab } = this.#state;
+    const content = this.#typed();
+    if (content !== undefined) this.#do({ type: "typed", content });
+  }
+
+  /** What the editor has and the state has not. */
+  #typed(): string | undefined {
+    const { editing, tab, drafts, selected } = this.#state;
     const content = editing && tab === "proposal" ? this.#detail.editor?.content() : undefined;
-    const known = this.#state.drafts.get(this.#state.selected ?? "")?.content;
-    if (content !== undefined && content !== known) this.#do({ type: "typed", content });
+    return content === drafts.get(selected ?? "")?.content ? undefined : content;
+  }
+
+  #withTyped(): State {
+    const content = this.#typed();
+    return content === undefined ? this.#state : reduce(this.#state, { type: "typed", content });
   }
 
   // ---- events
@@ -288,6 +335,8 @@ class Panel {
     root.addEventListener("focusout", (event) => {
       if (event.relatedTarget instanceof Node && !root.contains(event.relatedTarget)) this.#hadFocus = false;
     });
+    window.addEventListener("beforeunload", (event) => this.#leaving(event), { signal: this.#signal });
+    window.addEventListener("pagehide", () => this.#flush(), { signal: this.#signal });
     this.#detail.element.addEventListener("scroll", () => this.#keepFocus(), { capture: true, passive: true });
   }
 
@@ -299,7 +348,8 @@ class Panel {
     }
     if (event.defaultPrevented) return;
     if (this.#help.isOpen && event.key !== "Escape" && event.key !== "?") return;
-    const command = commandOf(event, placeOf(event.target));
+    const isHelp = event.key === "?" && event.target === this.#search && this.#search.value === "";
+    const command = commandOf(event, isHelp ? "elsewhere" : placeOf(event.target));
     if (command === null) return;
     event.preventDefault();
     if (command === "escape") this.#escape(event.target);
@@ -322,7 +372,7 @@ function placeOf(target: EventTarget | null): Place {
 
 function argumentsOf(job: Job): object {
   const [file] = job.files;
-  if (job.op === "undo") return { operation: job.undo };
+  if (job.op === "undo") return { operation: job.undo?.id };
   if (job.op === "resolve") return { ...file, content: job.content };
   return { what: job.verb, files: job.files, ...(job.hunks === null ? {} : { hunks: job.hunks }) };
 }

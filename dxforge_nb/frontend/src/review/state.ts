@@ -28,7 +28,7 @@ export interface Job {
   readonly files: readonly FileRef[];
   readonly hunks: readonly string[] | null;
   readonly content: string | null;
-  readonly undo: string | null;
+  readonly undo: Undo | null;
   readonly sent: boolean;
 }
 
@@ -71,6 +71,10 @@ export interface State {
   readonly jobs: readonly Job[];
   readonly notice: Notice | null;
   readonly question: Question | null;
+  /** What the user should do after a decision (such as to restart the kernel), until it is closed. */
+  readonly advice: string;
+  /** The advice that was closed: the same is not given twice in a row. */
+  readonly heeded: string;
   /** What to say to those who do not see the panel; `serial` grows with every change of it. */
   readonly said: { readonly text: string; readonly serial: number };
   readonly serial: number;
@@ -98,6 +102,8 @@ export const START: State = {
   jobs: [],
   notice: null,
   question: null,
+  advice: "",
+  heeded: "",
   said: { text: "", serial: 0 },
   serial: 0,
 };
@@ -122,6 +128,8 @@ export type Action =
   | { readonly type: "typed"; readonly content: string }
   | { readonly type: "keep-draft" }
   | { readonly type: "drop-draft"; readonly path: string }
+  | { readonly type: "restore"; readonly drafts: ReadonlyMap<string, Draft> }
+  | { readonly type: "heeded" }
   | { readonly type: "ask"; readonly question: Question | null }
   | { readonly type: "trouble"; readonly problem: Problem }
   | { readonly type: "say"; readonly text: string };
@@ -166,6 +174,10 @@ export function reduce(state: State, action: Action): State {
       return withDraftKept(state);
     case "drop-draft":
       return withoutDraft(state, action.path);
+    case "restore":
+      return withRestored(state, action.drafts);
+    case "heeded":
+      return { ...state, advice: "", heeded: state.advice };
     case "ask":
       return { ...state, question: action.question };
     case "trouble":
@@ -217,7 +229,13 @@ function withNews(state: State, delta: Delta): State {
   const path = state.selected;
   const known = entryOf(state, path);
   const next = withDelta(state, delta);
-  if (path === null || known === null || own.has(path) || state.jobs.some((job) => job.op === "undo")) return next;
+  if (state.jobs.some((job) => job.op === "undo")) return next;
+  const [more, ...others] = delta.changed.filter((entry) => entryOf(state, entry.path) === null);
+  if (more !== undefined && own.size === 0) {
+    const which = others.length === 0 ? `${more.path} awaits` : `${counted(others.length + 1, "more file")} await`;
+    return saying(next, `${which} a decision`);
+  }
+  if (path === null || known === null || own.has(path)) return next;
   if (delta.gone.includes(path)) {
     const what = "it was decided elsewhere";
     if (!isEdited(state.drafts.get(path))) return saying(next, `${path}: ${what}`);
@@ -243,9 +261,9 @@ function withAnswer(state: State, id: number, delta: Delta): State {
     const back = delta.changed[0]?.path;
     if (back !== undefined) next = selecting(next, back);
   }
-  const stays = job.op !== "undo" && !job.files.some((file) => gone.has(file.path));
-  const on = stays || next.selected === null ? "" : `; now ${next.selected}`;
-  return saying(next, [`${outcome(job)}${on}`, ...(delta.notes ?? [])].join(". "));
+  const isNamed = job.undo?.summary.endsWith(next.selected ?? "") ?? !job.files.some((file) => gone.has(file.path));
+  const on = isNamed || next.selected === null ? "" : `; now ${next.selected}`;
+  return saying(advising(next, delta.notes ?? []), `${outcome(job)}${on}`);
 }
 
 function ownAfter(state: State, job: Job, delta: Delta): FileRef | null {
@@ -278,7 +296,7 @@ const DONE = { accept: "Accepted", reject: "Rejected" } as const;
 function outcome(job: Job): string {
   const first = job.files[0]?.path ?? "";
   const what = job.files.length > 1 ? counted(job.files.length, "file") : first;
-  if (job.op === "undo") return "Undone";
+  if (job.op === "undo") return `Undone: ${job.undo?.summary ?? ""}`;
   if (job.op === "resolve") return `Saved your resolution of ${what}`;
   const piece = job.hunks === null ? "" : job.hunks.length === 1 ? "a hunk of " : `${job.hunks.length} hunks of `;
   return `${DONE[job.verb ?? "accept"]} ${piece}${what}`;
@@ -334,7 +352,10 @@ function withOpened(state: State, opened: Opened): State {
   const files = isOld ? state.files : state.files.map((entry) => (entry.path === path ? opened.entry : entry));
   const own = isOld ? state.own : null;
   const next = { ...state, opening, files, shown: filterEntries(files, state.filter), opened, own };
-  return { ...next, hunk: sameHunk(state, opened), tab: tabFor(state.tab, opened) };
+  const now = { ...next, hunk: sameHunk(state, opened), tab: tabFor(state.tab, opened) };
+  const before = state.opened?.entry.path === path && state.own?.path !== path ? state.opened.sides.local : null;
+  const isDeleted = before !== null && opened.sides.local === null && opened.why_not === "";
+  return isDeleted ? saying(now, `${path} was deleted; it is shown as it is now`) : now;
 }
 
 /** The hunk at the place of the one that was current, so that deciding one after another goes down the file. */
@@ -388,6 +409,16 @@ function withDraftKept(state: State): State {
   return { ...state, drafts: new Map(state.drafts).set(state.selected, { ...draft, from: state.opened }) };
 }
 
+/** Edits that outlived their page, or their panel. */
+function withRestored(state: State, drafts: ReadonlyMap<string, Draft>): State {
+  const paths = [...drafts.keys()];
+  const path = paths.find((each) => entryOf(state, each) !== null) ?? paths[0];
+  if (path === undefined) return state;
+  const next = selecting({ ...state, drafts: new Map([...drafts, ...state.drafts]), selected: null }, path);
+  const more = paths.length > 1 ? `, and ${counted(paths.length - 1, "more")}` : "";
+  return saying(next, `Your unsaved edit of ${path} is back${more}`);
+}
+
 function withoutDraft(state: State, path: string): State {
   const drafts = new Map(state.drafts);
   drafts.delete(path);
@@ -399,6 +430,11 @@ function withoutDraft(state: State, path: string): State {
 function noting(state: State, problem: Problem, stale: readonly Stale[] = []): State {
   const serial = state.serial + 1;
   return { ...state, serial, notice: { serial, problem, stale } };
+}
+
+function advising(state: State, notes: readonly string[]): State {
+  const advice = notes.map((note) => `${note.charAt(0).toUpperCase()}${note.slice(1)}.`).join(" ");
+  return advice === "" || advice === state.heeded ? state : { ...state, advice, heeded: "" };
 }
 
 function saying(state: State, text: string): State {

@@ -96,12 +96,13 @@ export function makeToolbar(commands: Commands): Toolbar {
       setAttribute(all.unified, "aria-pressed", (shownLayout ?? state.layout) === "unified" ? "true" : "false");
       setAttribute(all.split, "aria-pressed", (shownLayout ?? state.layout) === "split" ? "true" : "false");
       setAttribute(all.lines, "aria-pressed", state.folded ? "false" : "true");
-      setAttribute(all.undo, "title", state.undo === null ? "Nothing to undo" : `Undo: ${shown(state.undo.summary)}`);
+      setAttribute(all.undo, "title", state.undo === null ? "No decision to undo" : `Undo: ${shown(state.undo.summary)}`);
       const many = state.filter.text.trim() !== "" || state.filter.lights.size > 0 ? " that the filter shows" : "";
       for (const name of ["acceptPackage", "rejectPackage"] as const) {
         setAttribute(all[name], "title", entry === null ? null : `All files of ${shown(entry.package)}${many}`);
       }
-      for (const name of ["acceptAll", "rejectAll"] as const) setAttribute(all[name], "title", `All files${many}`);
+      const every = state.shown.length > 0 ? `All files${many}` : "No file matches the filter";
+      for (const name of ["acceptAll", "rejectAll"] as const) setAttribute(all[name], "title", every);
       setText(all.lines, "All lines");
       keepOneStop(element);
     },

@@ -4,7 +4,7 @@ import type { Hunk, Opened } from "../../src/review/model";
 import { differences, lines, take } from "./kernel";
 
 function hunksBetween(old: string, next: string): Hunk[] {
-  return differences(old, next).map(([a, b, c, d], at) => ({ id: String(at + 1), header: "", old: [a, b], new: [c, d] }));
+  return differences(old, next).map(([a, b, c, d], at) => ({ id: String(at + 1), header: "", old: [a, b], new: [c, d], overlaps: false }));
 }
 
 function opened(local: string | null, proposal: string | null, hunks: Hunk[]): Opened {

@@ -90,7 +90,7 @@ export class ReviewKernel {
     const ok = (content: object): void => done(() => this.#model.answer(message, content));
     switch (message.op) {
       case "hello":
-        return ok({ kernel: "k", project: "weather-station", program: "%dx", editor: "dev", seq: this.#seq, ...this.#full() });
+        return ok({ kernel: "k", project: "weather-station", place: "here", program: "%dx", editor: "dev", seq: this.#seq, ...this.#full() });
       case "asset":
         return ok({ name: "editor", sha256: "dev", code: await this.editorCode() });
       case "open":
@@ -208,6 +208,7 @@ export function hunksOf(known: FakeFile): Hunk[] {
     .map(([oldStart, oldEnd, newStart, newEnd]) => ({
       id: `${newStart}.${newEnd}`, header: `@@ -${oldStart + 1} +${newStart + 1} @@`,
       old: [oldStart, oldEnd] as [number, number], new: [newStart, newEnd] as [number, number],
+      overlaps: known.entry.light === "red" && oldStart > 3,
     }))
     .filter((hunk) => !known.rejected.has(hunk.id));
   cache.set(known, hunks);

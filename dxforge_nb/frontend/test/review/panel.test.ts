@@ -92,9 +92,20 @@ function press(key: string, options: KeyboardEventInit = {}, target: Element = o
   target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...options }));
 }
 
+/** The page is loaded again, or the cell run again: the panel is another one, the tab is the same. */
+async function reopen(files: FakeFile[] = threeFiles()): Promise<void> {
+  end.abort();
+  end = new AbortController();
+  document.body.replaceChildren();
+  await open(files);
+}
+
+const leave = (): boolean => window.dispatchEvent(new Event("beforeunload", { cancelable: true }));
+
 beforeEach(() => {
   vi.useFakeTimers();
   freshPage();
+  sessionStorage.clear();
   end = new AbortController();
   outside = [];
   document.body.addEventListener("keydown", (event) => outside.push(event.key), { signal: end.signal });
@@ -159,6 +170,15 @@ describe("the panel", () => {
     press("u");
     await settle();
     expect([kernel.files.has(B), chosen()]).toEqual([true, B]);
+    press("u");
+    await settle();
+    expect([kernel.files.has(A), chosen(), one(".dx-said").textContent]).toEqual([true, A, `Undone: accept ${A}`]);
+    press("u");
+    await settle();
+    expect([kernel.files.get(A)?.rejected.size, named("Undo").title]).toEqual([0, "No decision to undo"]);
+    press("u");
+    await settle();
+    expect(kernel.files.size).toBe(3);
   });
 
   it("lets no key reach the notebook", async () => {
@@ -219,7 +239,9 @@ describe("the panel", () => {
     named("Yes, reject 2 files").click();
     await settle();
     expect([...kernel.files.keys()]).toEqual([C]);
-    named("Clear the filter").click();
+    expect([one(".dx-none").hidden, named("Accept all").title]).toEqual([false, "No file matches the filter"]);
+    named("Show all").click();
+    expect(one(".dx-none").hidden).toBe(true);
     named("Accept package").click();
     await settle();
     expect(kernel.files.size).toBe(0);
@@ -254,6 +276,91 @@ describe("the panel", () => {
     await settle();
     expect([PlainEditor.last.content(), PlainEditor.last.spec.editable]).toEqual(["more\n", true]);
     expect(one(".dx-draft").textContent).toContain("decided elsewhere");
+  });
+
+  it("has an unsaved edit again after a reload, and until it is saved no later", async () => {
+    await open();
+    expect(leave()).toBe(true);
+    named("Edit proposal").click();
+    PlainEditor.last.type("my own\n");
+    expect(leave()).toBe(false);
+    PlainEditor.last.type("my own, even later\n");
+    await reopen();
+    expect([PlainEditor.last.spec.editable, PlainEditor.last.content()]).toEqual([true, "my own, even later\n"]);
+    expect([one(".dx-said").textContent, one(".dx-draft").hidden]).toEqual([`Your unsaved edit of ${A} is back`, true]);
+    named("Save as resolution").click();
+    await settle();
+    expect(model.last("resolve")).toMatchObject({ path: A, content: "my own, even later\n" });
+    expect([sessionStorage.length, leave()]).toEqual([0, true]);
+  });
+
+  it("shows that the file of a restored edit has changed, or is decided, and keeps the edit", async () => {
+    await open();
+    named("Edit proposal").click();
+    PlainEditor.last.type("my own\n");
+    const [a, ...others] = threeFiles();
+    await reopen([{ ...(a as FakeFile), sides: { ...(a as FakeFile).sides, local: "other\n" } }, ...others]);
+    expect(PlainEditor.last.content()).toBe("my own\n");
+    expect(one(".dx-draft").textContent).toContain("your file on disk changed");
+    await reopen(others);
+    expect(PlainEditor.last.content()).toBe("my own\n");
+    expect(one(".dx-draft").textContent).toContain("decided elsewhere");
+    named("Discard my edit").click();
+    await settle();
+    expect(sessionStorage.length).toBe(0);
+    await reopen(others);
+    expect([chosen(), PlainEditor.last.spec.editable]).toEqual([B, false]);
+  });
+
+  it("leaves an edit to the panel that has it, and takes over what no living one has", async () => {
+    await open();
+    named("Edit proposal").click();
+    PlainEditor.last.type("my own\n");
+    await settle();
+    const first = end;
+    end = new AbortController();
+    document.body.replaceChildren();
+    await open();
+    expect(PlainEditor.last.spec.editable).toBe(false);
+    first.abort();
+    await reopen();
+    expect(PlainEditor.last.content()).toBe("my own\n");
+  });
+
+  it("keeps nothing that is too large or was not edited, and survives a storage that is full or garbled", async () => {
+    await open();
+    named("Edit proposal").click();
+    await settle();
+    expect(sessionStorage.length).toBe(0);
+    PlainEditor.last.type("x".repeat(1_000_001));
+    await settle();
+    expect([sessionStorage.length, leave()]).toEqual([0, false]);
+    named("Cancel edit").click();
+    named("Yes, discard my edit").click();
+    sessionStorage.setItem(`dxforge.draft:here:${A}`, "{garbled");
+    sessionStorage.setItem(`dxforge.draft:here:${B}`, JSON.stringify({ content: "x", start: "y", from: { sides: {}, hunks: [], entry: { path: C } } }));
+    await reopen();
+    expect([PlainEditor.last.spec.editable, sessionStorage.length]).toEqual([false, 0]);
+    vi.spyOn(Object.getPrototypeOf(sessionStorage) as Storage, "setItem").mockImplementation(() => {
+      throw new DOMException("full", "QuotaExceededError");
+    });
+    named("Edit proposal").click();
+    PlainEditor.last.type("more\n");
+    await settle();
+    expect([leave(), kernel.decisions]).toEqual([false, 0]);
+  });
+
+  it("says how many hunks overlap the edit, and opens the help from the empty filter", async () => {
+    await open();
+    one(`[data-path="${C}"]`).click();
+    await settle();
+    expect(one(".dx-file-notes").textContent).toBe("1 of 2 hunks overlaps your edit: accepting replaces it there.");
+    press("?", { shiftKey: true }, one("input"));
+    expect(one(".dx-help").hidden).toBe(false);
+    press("Escape", {}, one('[role="dialog"]'));
+    (one("input") as HTMLInputElement).value = "a";
+    press("?", { shiftKey: true }, one("input"));
+    expect(one(".dx-help").hidden).toBe(true);
   });
 
   it("asks before an edit is thrown away", async () => {

@@ -14,7 +14,7 @@ function opened(path: string, version = "1", local = "old\n", ids = ["1", "2"]):
   return {
     entry: entry(path, version),
     sides: { base: "base\n", local, incoming: "new\n", proposal: "new\n" },
-    hunks: ids.map((id, at) => ({ id, header: "", old: [at, at + 1], new: [at, at + 1] })),
+    hunks: ids.map((id, at) => ({ id, header: "", old: [at, at + 1], new: [at, at + 1], overlaps: false })),
     encoding: "utf-8",
     why_not: "",
   };
@@ -29,7 +29,7 @@ function after(state: State, ...actions: Action[]): State {
 }
 
 function started(...paths: string[]): State {
-  const full = { files: paths.map((path) => entry(path)), summary: { yellow: paths.length, red: 0, decided: 0 }, undo: null };
+  const full = { files: paths.map((path) => entry(path)), summary: { yellow: paths.length, red: 0, decided: 0 }, undo: null, place: "here" };
   return after(START, { type: "full", full, project: "x" });
 }
 
@@ -87,9 +87,12 @@ describe("the choice of a file", () => {
   });
 
   it("goes to what undo brought back", () => {
-    let state = after(started("a", "z"), { type: "job", job: { op: "undo", files: [], undo: "7" } });
+    let state = after(started("a", "z"), { type: "job", job: { op: "undo", files: [], undo: { id: "7", summary: "accept m" } } });
     state = after(state, { type: "done", job: lastJob(state), delta: delta({ changed: [entry("m")] }) });
-    expect(state.selected).toBe("m");
+    expect([state.selected, state.said.text]).toEqual(["m", "Undone: accept m"]);
+    state = after(state, { type: "job", job: { op: "undo", files: [], undo: { id: "6", summary: "reject 2 files" } } });
+    state = after(state, { type: "done", job: lastJob(state), delta: delta({ changed: [entry("n"), entry("o")] }) });
+    expect([state.selected, state.said.text]).toEqual(["n", "Undone: reject 2 files; now n"]);
   });
 
   it("is kept by a filter that hides it, and counts only what is shown", () => {
@@ -181,12 +184,49 @@ describe("decisions", () => {
     const undo = { id: "1", summary: "accept a" };
     const state = after(started("a"), { type: "push", delta: delta({ undo }) }, { type: "job", job: accept("a") });
     expect(abilities(state).undo).toBe(false);
-    const both = after(state, { type: "job", job: { op: "undo", files: [], undo: "1" } });
+    const both = after(state, { type: "job", job: { op: "undo", files: [], undo } });
     expect(toSend(both).map((job) => job.op)).toEqual(["decide"]);
   });
 });
 
+describe("what is said", () => {
+  const decided = (state: State, more: Partial<Delta>): State => {
+    const next = after(state, { type: "job", job: accept("a") });
+    return after(next, { type: "done", job: lastJob(next), delta: delta({ gone: ["a"], ...more }) });
+  };
+
+  it("gives advice apart, whole, until it is closed, and the same not again", () => {
+    const advised = decided(started("a", "b"), { notes: ["still loaded: x; restart the kernel"] });
+    expect([advised.said.text, advised.advice]).toEqual(["Accepted a; now b", "Still loaded: x; restart the kernel."]);
+    expect(after(advised, { type: "say", text: "else" }).advice).toBe(advised.advice);
+    const heeded = after(advised, { type: "heeded" }, { type: "push", delta: delta({ changed: [entry("a")] }) });
+    expect([heeded.advice, heeded.said.text]).toEqual(["", "a awaits a decision"]);
+    expect(decided(heeded, { notes: ["still loaded: x; restart the kernel"] }).advice).toBe("");
+    expect(decided(heeded, { notes: ["still loaded: y"] }).advice).toBe("Still loaded: y.");
+  });
+
+  it("tells a file that was deleted from one that was changed", () => {
+    const state = after(started("a"), { type: "opened", opened: opened("a") });
+    const gone = opened("a", "2");
+    const now = after(state, { type: "opened", opened: { ...gone, sides: { ...gone.sides, local: null } } });
+    expect(now.said.text).toBe("a was deleted; it is shown as it is now");
+  });
+
+  it("names how many files have come", () => {
+    const state = after(started("a"), { type: "push", delta: delta({ changed: [entry("b"), entry("c"), entry("a", "2")] }) });
+    expect(state.said.text).toBe("2 more files await a decision");
+  });
+});
+
 describe("unsaved edits", () => {
+  it("come back from storage, the first of them chosen", () => {
+    const draft = { content: "mine", start: "theirs", from: opened("b") };
+    const restored = after(started("a", "b"), { type: "restore", drafts: new Map([["gone", draft], ["b", draft]]) });
+    expect([restored.selected, restored.editing, restored.drafts.size]).toEqual(["b", true, 2]);
+    expect(restored.said.text).toBe("Your unsaved edit of b is back, and 1 more");
+    expect(after(started("a"), { type: "restore", drafts: new Map() }).said.text).toBe("");
+  });
+
   const edited = (): State =>
     after(started("a", "b"), { type: "opened", opened: opened("a") }, { type: "edit", start: "new\n" }, { type: "typed", content: "mine\n" });
 
@@ -246,14 +286,14 @@ describe("unsaved edits", () => {
 describe("a full state", () => {
   it("after a gap keeps the choice, the edits and the filter", () => {
     const state = after(started("a", "b"), { type: "select", path: "b" }, { type: "filter", filter: { text: "b", lights: new Set() } });
-    const full = { files: [entry("b", "2"), entry("c")], summary: { yellow: 2, red: 0, decided: 1 }, undo: null };
+    const full = { files: [entry("b", "2"), entry("c")], summary: { yellow: 2, red: 0, decided: 1 }, undo: null, place: "here" };
     const now = after(state, { type: "full", full, project: "x" });
     expect([now.selected, now.shown.map((each) => each.path)]).toEqual(["b", ["b"]]);
     expect(toOpen(now)).toEqual({ path: "b", version: "2" });
   });
 
   it("with nothing in it chooses nothing", () => {
-    const now = after(started("a"), { type: "full", full: { files: [], summary: { yellow: 0, red: 0, decided: 1 }, undo: null }, project: "" });
+    const now = after(started("a"), { type: "full", full: { files: [], summary: { yellow: 0, red: 0, decided: 1 }, undo: null, place: "here" }, project: "" });
     expect([now.selected, toOpen(now)]).toEqual([null, null]);
   });
 });
