@@ -66,12 +66,27 @@ Completion for your shell (bash, zsh, fish):
   eval "$(_DXFORGE_COMPLETE=bash_source dxforge)"
 """
 
+_NOTEBOOK_EPILOG = """\
+Several commands in one cell, one a line, stopping at the first error:
+
+\b
+  %%dx
+  install --upgrade
+  review
+
+With -q, or a semicolon at the end, nothing is shown. With -o NAME the result is in the variable NAME; it is also the
+magic's value, as in `r = %dx status`. What is between braces or after a dollar sign is replaced by its Python value.
+
+A command that fails raises, so the notebook stops there; changes that await a decision are no failure.
+"""
+
 
 @click.group(
     cls=Group,
     sections=SECTIONS,
     invoke_without_command=True,
     epilog=_EPILOG,
+    notebook_epilog=_NOTEBOOK_EPILOG,
     context_settings={"max_content_width": _PROSE_WIDTH},
 )
 @click.option(

@@ -141,9 +141,12 @@ class Group(click.Group):
 
     command_class = Command
 
-    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Sequence[str]], notebook_epilog: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, add_help_option=False, **kwargs)
         self.sections = sections
+        self.notebook_epilog = notebook_epilog
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *_SHARED[ctx.find_root().obj["notebook"]]]
@@ -157,6 +160,13 @@ class Group(click.Group):
         if args[0] not in self.commands and not ctx.resilient_parsing:
             unknown_command(args[0], self.list_commands(ctx), ctx.command_path)
         return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        epilog = self.notebook_epilog if ctx.find_root().obj["notebook"] else self.epilog
+        if epilog:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(epilog)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for section, names in self.sections.items():

@@ -183,6 +183,16 @@ def test_a_path_that_looks_like_an_option_goes_behind_two_dashes() -> None:
     assert parse(["diff", "--", "-rf.py"]).arguments == {"path": "-rf.py"}
 
 
+def test_a_notebooks_help_ends_with_what_is_its_own() -> None:
+    notebook = parse(["help"], program="%dx", notebook=True).arguments["content"]
+    terminal = parse(["help"]).arguments["content"]
+    for words in ("%%dx", "-o NAME", "-q"):
+        assert words in notebook.split("Help:")[1]
+    for words in ("_DXFORGE_COMPLETE", "Exit status"):
+        assert words in terminal
+        assert words not in notebook
+
+
 def test_help_comes_from_everywhere_and_asks_for_nothing_else() -> None:
     for words in (["--help"], ["-h"], ["help"], []):
         call = parse(words)

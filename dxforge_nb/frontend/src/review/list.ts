@@ -6,7 +6,7 @@ import type { Entry } from "./model";
 import { isEdited, waitingFor } from "./queries";
 import { type Heights, type Row, rowsInSight, rowsOf, scrollToRow, topsOf } from "./rows";
 import type { State } from "./state";
-import { counted, hunksWords, LIGHTS, UNDER_WAY } from "./words";
+import { counted, hunksWords, LIGHTS, shortReason, UNDER_WAY } from "./words";
 
 const HEIGHTS: Heights = { package: 28, file: 42 };
 /** Rows kept above and below those in sight. */
@@ -185,7 +185,7 @@ function fileRow(prefix: string): Drawn<Placed> {
       setText(name, path.slice(cut));
       setText(light, LIGHTS[entry.light].shape);
       setText(lightWord, LIGHTS[entry.light].word);
-      setText(reason, shown(entry.reason));
+      setText(reason, shown(shortReason(entry.reason)));
       setText(hunks, hunksWords(entry));
       const waiting = waitingFor(state, entry.path);
       const verb = waiting.get("") ?? [...waiting.values()][0];

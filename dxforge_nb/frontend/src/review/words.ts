@@ -25,6 +25,16 @@ export function hunksWords(entry: Entry): string {
   return entry.hunks === 0 ? "" : counted(entry.hunks, "hunk");
 }
 
+const SHORT: Readonly<Record<string, string>> = {
+  "your edit and the update merge cleanly": "merges with your edit",
+  "your edit and the update overlap": "overlaps your edit",
+};
+
+/** The reason, as short as the list needs it. */
+export function shortReason(reason: string): string {
+  return Object.hasOwn(SHORT, reason) ? (SHORT[reason] ?? reason) : reason;
+}
+
 /** What accepting and rejecting the whole file would do, in a sentence each. */
 export function meaning(entry: Entry, opened: Opened | null): { readonly accept: string; readonly reject: string } {
   const sides = opened !== null && opened.why_not === "" ? opened.sides : null;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Entry } from "../../src/review/model";
 import { compareEntries, EVERYTHING, filterEntries, rowsInSight, rowsOf, scrollToRow, successor, topsOf } from "../../src/review/rows";
+import { shortReason } from "../../src/review/words";
 
 function entry(path: string, more: Partial<Entry> = {}): Entry {
   return {
@@ -97,5 +98,13 @@ describe("the file after one that left", () => {
   it("is the last where it was the last, and none in none", () => {
     expect(successor(entries, entry("c/1"))).toBe("b/1");
     expect(successor([], entry("c/1"))).toBeNull();
+  });
+});
+
+describe("the reason in a row", () => {
+  it("is short for the two that most files have, and whole for the others", () => {
+    expect(shortReason("your edit and the update merge cleanly")).toBe("merges with your edit");
+    expect(shortReason("your edit and the update overlap")).toBe("overlaps your edit");
+    for (const reason of ["you deleted it, upstream changed it", "constructor"]) expect(shortReason(reason)).toBe(reason);
   });
 });
