@@ -77,6 +77,7 @@ bench: $(READY) ## The speed and memory figures of the README, against uv, git, 
 	$(BIN)/python -m benchmarks.remote
 	$(BIN)/python -m benchmarks.enqueue
 	$(BIN)/python -m benchmarks.analysis
+	$(BIN)/python -m benchmarks.panels
 
 clean: ## Remove what make made, but for the environment
 	rm -rf demo dist build docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
