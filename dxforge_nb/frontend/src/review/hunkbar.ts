@@ -106,7 +106,7 @@ export class OtherSide extends WidgetType {
   }
 
   override toDOM(): HTMLElement {
-    return h("div", { class: "dx-hunk dx-hunk-other", "aria-hidden": "true" }, linesWords(this.#hunk));
+    return h("div", { class: "dx-hunk dx-hunk-other", "aria-hidden": "true" }, linesWords(this.#hunk), this.#hunk.overlaps && h("span", { class: "dx-overlap" }, OVERLAPS));
   }
 
   override get estimatedHeight(): number {

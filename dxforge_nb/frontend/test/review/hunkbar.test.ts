@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { HunkBar, type HunkBars } from "../../src/review/hunkbar";
+import { HunkBar, type HunkBars, OtherSide } from "../../src/review/hunkbar";
 
 function barOf(overlaps: boolean): HTMLElement {
   const nothing = (): void => undefined;
@@ -15,6 +15,8 @@ describe("the bar above a hunk", () => {
     const bar = barOf(true);
     document.body.append(bar);
     expect(bar.getAttribute("aria-label")).toBe("Hunk 1 of 2");
+    const hunk = { id: "1", header: "", old: [0, 1] as [number, number], new: [0, 1] as [number, number], overlaps: true };
+    expect(new OtherSide(hunk).toDOM().textContent).toBe("changes 1 lineoverlaps your edit");
     expect(document.getElementById(bar.getAttribute("aria-describedby") ?? "")?.textContent).toBe("overlaps your edit");
   });
 
