@@ -55,7 +55,9 @@ class HunkNumbers:
             return []
         try:
             with contextlib.closing(sqlite3.connect(self._file, timeout=10, isolation_level=None)) as database:
-                database.execute("PRAGMA journal_mode=WAL")
+                # Where another is just making it, this fails at once; then that other one sets the mode.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    database.execute("PRAGMA journal_mode=WAL")
                 database.execute(_SCHEMA)
                 database.execute("BEGIN IMMEDIATE")
                 found = [_number(database, proposal) for proposal in proposals]
