@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dxforge.errors import DxForgeError, ReviewError
+from dxforge.errors import DxForgeError, ReviewError, UsageError
 
 VERSION = 1
 ANSWERS_KEPT = 256
@@ -53,6 +53,18 @@ class Topic(Protocol):
 
     async def close(self) -> None:
         """End what the topic itself still runs; called once."""
+
+
+def text_of(args: Mapping[str, Any], key: str) -> str:
+    """The text that a request has as ``key``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    value = args.get(key)
+    if not isinstance(value, str):
+        raise UsageError("a text is missing", where=key, hint="Reload the page")
+    return value
 
 
 class StaleError(ReviewError):

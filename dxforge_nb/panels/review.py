@@ -14,7 +14,7 @@ from dxforge.errors import ChangedMeanwhileError, DxForgeError, StaleDecisionErr
 from dxforge.events import Event, Progress
 from dxforge.traffic.lock import escape, unescape
 from dxforge.traffic.model import Decision, Operation, Standing, TrafficLight
-from dxforge_nb.panels.channel import Message, Push, StaleError
+from dxforge_nb.panels.channel import Message, Push, StaleError, text_of
 
 if TYPE_CHECKING:
     from dxforge.forge import DxForge
@@ -80,15 +80,16 @@ class ReviewTopic:
                     **self._summary(),
                 }
             case "open":
-                return await self._view(unescape(_text(args, "path")))
+                return await self._view(unescape(text_of(args, "path")))
             case "decide":
                 what, versions, hunks = _what(args), _versions(args), _hunks(args)
                 return await self._decide(lambda: self._reviewing.decide(what, versions, hunks))
             case "resolve":
-                path, version, content = unescape(_text(args, "path")), _text(args, "version"), _text(args, "content")
+                path, version = unescape(text_of(args, "path")), text_of(args, "version")
+                content = text_of(args, "content")
                 return await self._decide(lambda: self._reviewing.resolve(path, version, content))
             case "undo":
-                operation = _text(args, "operation")
+                operation = text_of(args, "operation")
                 return await self._decide(lambda: self._reviewing.undo(operation))
             case _:
                 raise UsageError("this panel knows nothing of the kind", where=op, hint="Reload the page")
@@ -275,13 +276,6 @@ def _entry(known: Standing) -> Message:
     return {key: escape(value) if isinstance(value, str) else value for key, value in known.to_json().items()}
 
 
-def _text(args: Mapping[str, Any], key: str) -> str:
-    value = args.get(key)
-    if not isinstance(value, str):
-        raise UsageError("a text is missing", where=key, hint="Reload the page")
-    return value
-
-
 def _what(args: Mapping[str, Any]) -> Literal["accept", "reject"]:
     match args.get("what"):
         case "accept":
@@ -296,7 +290,7 @@ def _versions(args: Mapping[str, Any]) -> dict[str, str]:
     files = args.get("files")
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise UsageError("the files are missing", where="files", hint="Reload the page")
-    return {unescape(_text(file, "path")): _text(file, "version") for file in files}
+    return {unescape(text_of(file, "path")): text_of(file, "version") for file in files}
 
 
 def _hunks(args: Mapping[str, Any]) -> list[str] | None:

@@ -13,7 +13,7 @@ from dxforge.background.tasks import TaskChanged, TaskProgressed
 from dxforge.errors import DxForgeError, UsageError
 from dxforge.events import Event, Progress
 from dxforge.orchestrator.status import ToolChanged
-from dxforge_nb.panels.channel import Message, Push
+from dxforge_nb.panels.channel import Message, Push, text_of
 from dxforge_nb.panels.glance import Glance, Part, same
 
 if TYPE_CHECKING:
@@ -68,14 +68,14 @@ class StatusTopic:
                 self._wake.set()
                 return {"state": state}
             case "tool":
-                return await self._tool(_text(args, "name"), _text(args, "do"))
+                return await self._tool(text_of(args, "name"), text_of(args, "do"))
             case "logs":
                 lines = args.get("lines", _LOG_LINES)
                 if not isinstance(lines, int) or not 0 < lines <= _MOST_LINES:
                     raise UsageError(f"not between 1 and {_MOST_LINES} lines", where="lines", hint="Ask for 200")
-                return {"text": await asyncio.to_thread(self._logs, _text(args, "name"), lines)}
+                return {"text": await asyncio.to_thread(self._logs, text_of(args, "name"), lines)}
             case "task":
-                await asyncio.to_thread(self._task, args.get("id"), _text(args, "do"))
+                await asyncio.to_thread(self._task, args.get("id"), text_of(args, "do"))
                 return {}
             case _:
                 raise UsageError("this panel knows nothing of the kind", where=op, hint="Reload the page")
@@ -197,10 +197,3 @@ def _concerns(event: Event) -> Iterable[Part]:
             return (Part.PACKAGES,)
         case _:
             return ()
-
-
-def _text(args: Mapping[str, Any], key: str) -> str:
-    value = args.get(key)
-    if not isinstance(value, str):
-        raise UsageError("a text is missing", where=key, hint="Reload the page")
-    return value

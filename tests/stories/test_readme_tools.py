@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts.typed import commands
 from tests.support.tool_project import free_port
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX programs")
@@ -24,13 +24,6 @@ def block(name: str, chapter: str = "tools") -> str:
     )
     assert found is not None
     return found[1]
-
-
-def commands(console: str) -> Iterator[tuple[str, str]]:
-    """Each command with the output that is shown for it."""
-    for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        yield command, output
 
 
 def comparable(text: str) -> str:
