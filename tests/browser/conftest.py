@@ -17,9 +17,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from dxforge_nb.panels import assets
-from tests.browser.pages import Notebook
+from tests.browser.pages import Notebook, Review
 from tests.support.browser import Ear, browser
 from tests.support.lab import Lab
+from tests.support.project import Project
 
 T = TypeVar("T")
 
@@ -87,6 +88,15 @@ class Window:
         path = self.lab.write("/".join(filter(None, (self.name, under, f"{name}.ipynb"))), sources)
         return self.again(path, app)
 
+    def review(self, *more: str) -> tuple[Notebook, Review]:
+        """A notebook in the project with the review panel in its second cell, live."""
+        notebook = self.open("%load_ext dxforge_nb", "%dx review", *more, under="project")
+        notebook.run(0)
+        notebook.run(1)
+        panel = notebook.review(1)
+        panel.in_state("live")
+        return notebook, panel
+
     def again(self, path: str, app: str = "lab") -> Notebook:
         """Open a notebook that is there, in a further page."""
         page = self.context.new_page()
@@ -125,6 +135,14 @@ def window(lab: Lab, context: BrowserContext, request: pytest.FixtureRequest, tm
             _keep(made, tmp_path)
         made.close()
         shutil.rmtree(made.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def project(window: Window) -> Project:
+    """The sample, with two Yellow files and a Red one to decide."""
+    from tests.browser import sample  # it uses `apart`
+
+    return sample.made(window.folder)
 
 
 def apart(work: Callable[..., T], *args: Any, **options: Any) -> T:

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 
 from tests.browser import sample
 from tests.browser.conftest import Window
-from tests.browser.pages import Notebook, Review
 from tests.browser.sample import FIRST, NUMBERS, NUMBERS_MINE, SECOND, STYLE, STYLE_MINE, WORDS, WORDS_MINE
 from tests.support.lab import Lab
 from tests.support.processes import DEADLINE_S
@@ -32,22 +31,6 @@ def one_shell(lab: Lab) -> Iterator[None]:
     lab.configure(KERNELS, commsOverSubshells="disabled")
     yield
     lab.configure(KERNELS)
-
-
-@pytest.fixture
-def project(window: Window) -> Project:
-    """The sample, with two Yellow files and a Red one to decide."""
-    return sample.made(window.folder)
-
-
-def shown(window: Window, *more: str) -> tuple[Notebook, Review]:
-    """A notebook in the project with the review panel in its second cell, live."""
-    notebook = window.open(LOAD, "%dx review", *more, under="project")
-    notebook.run(0)
-    notebook.run(1)
-    panel = notebook.review(1)
-    panel.in_state("live")
-    return notebook, panel
 
 
 def is_soon(file: Path, text: str) -> None:
@@ -113,7 +96,7 @@ def test_install_and_decide_with_the_mouse(window: Window) -> None:
 
 def test_everything_by_keyboard(window: Window, project: Project) -> None:
     numbers, style, words = (project.root / path for path in (NUMBERS, STYLE, WORDS))
-    notebook, panel = shown(window)
+    notebook, panel = window.review()
     page, keys = notebook.page, notebook.page.keyboard
     cells = notebook.cells()
 
@@ -179,7 +162,7 @@ def test_everything_by_keyboard(window: Window, project: Project) -> None:
 
 
 def test_a_reload_in_the_middle(window: Window, project: Project) -> None:
-    notebook, panel = shown(window)
+    notebook, panel = window.review()
     panel.choose(NUMBERS)
     panel.accept_hunk(1, 2)
     expect(panel.hunks).to_have_count(1)
@@ -199,7 +182,7 @@ def test_a_reload_in_the_middle(window: Window, project: Project) -> None:
 
 
 def test_a_restarted_kernel(window: Window, project: Project) -> None:
-    notebook, panel = shown(window)
+    notebook, panel = window.review()
     panel.choose(NUMBERS)
     panel.accept_hunk(1, 2)
     expect(panel.hunks).to_have_count(1)
@@ -221,7 +204,7 @@ def test_a_restarted_kernel(window: Window, project: Project) -> None:
 def test_two_notebooks_and_an_editor(window: Window, project: Project, one_shell: None) -> None:
     """A decision in one shows in the other; a click on what has changed meanwhile does nothing, and says why."""
     numbers, style = project.root / NUMBERS, project.root / STYLE
-    one, first = shown(window, "import time; time.sleep(4)")
+    one, first = window.review("import time; time.sleep(4)")
     other = window.open(LOAD, "%dx review", name="b", under="project")
     other.run(0)
     other.run(1)
@@ -273,7 +256,7 @@ def test_a_click_while_a_cell_runs_in_a_kernel_with_subshells(window: Window, pr
 
 def click_while_a_cell_runs(window: Window, project: Project, *, waits: bool) -> None:
     numbers = project.root / NUMBERS
-    notebook, panel = shown(window, "import time; time.sleep(6)")
+    notebook, panel = window.review("import time; time.sleep(6)")
     panel.choose(NUMBERS)
     expect(panel.hunks).to_have_count(2)
     operations = len(project.manager.log())

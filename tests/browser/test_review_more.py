@@ -7,36 +7,17 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import sample
 from tests.browser.conftest import Window
-from tests.browser.pages import Notebook, Review
 from tests.browser.sample import NUMBERS, NUMBERS_MINE, SECOND, STYLE, STYLE_MINE, WORDS
 from tests.support.project import Project
 
 pytestmark = pytest.mark.browser
 
-LOAD = "%load_ext dxforge_nb"
 TYPED = "/* typed, not saved */"
 
 
-@pytest.fixture
-def project(window: Window) -> Project:
-    """The sample, with two Yellow files and a Red one to decide."""
-    return sample.made(window.folder)
-
-
-def shown(window: Window, *more: str) -> tuple[Notebook, Review]:
-    """A notebook in the project with the review panel in its second cell, live."""
-    notebook = window.open(LOAD, "%dx review", *more, under="project")
-    notebook.run(0)
-    notebook.run(1)
-    panel = notebook.review(1)
-    panel.in_state("live")
-    return notebook, panel
-
-
 def test_undo_after_undo_takes_back_decision_after_decision_and_no_install(window: Window, project: Project) -> None:
-    _, panel = shown(window)
+    _, panel = window.review()
     undo, said = panel.button("Undo"), panel.root.get_by_role("log")
     expect(undo).to_have_attribute("title", "No decision to undo")
     expect(undo).to_have_attribute("aria-disabled", "true")
@@ -67,7 +48,7 @@ def test_undo_after_undo_takes_back_decision_after_decision_and_no_install(windo
 
 
 def test_an_unsaved_edit_survives_a_reload_and_a_restart(window: Window, project: Project) -> None:
-    notebook, panel = shown(window)
+    notebook, panel = window.review()
     window.ears[0].harmless.append("Could not restore the debugger state")  # Lab's, of a restart soon after a reload
     panel.choose(STYLE)
     panel.press("Edit proposal")
@@ -110,7 +91,7 @@ def notebook_text(window: Window) -> str:
 
 
 def test_advice_is_readable_whole_until_it_is_closed(window: Window, project: Project) -> None:
-    notebook, panel = shown(window, "import greet.numbers")
+    notebook, panel = window.review("import greet.numbers")
     notebook.run(2)
     panel.choose(NUMBERS)
     panel.accept_hunk(1, 2)
@@ -131,7 +112,7 @@ def test_advice_is_readable_whole_until_it_is_closed(window: Window, project: Pr
 
 
 def test_red_marks_the_hunk_that_overlaps(window: Window, project: Project) -> None:
-    _, panel = shown(window)
+    _, panel = window.review()
     panel.choose(WORDS)
     hunk = panel.hunk(1, 1)
     expect(hunk).to_contain_text("overlaps your edit")
@@ -142,7 +123,7 @@ def test_red_marks_the_hunk_that_overlaps(window: Window, project: Project) -> N
 
 
 def test_a_filter_without_a_match_says_so(window: Window, project: Project) -> None:
-    _, panel = shown(window)
+    _, panel = window.review()
     panel.filter.fill("jkna")
     expect(panel.root.get_by_text("No file matches the filter.")).to_be_visible()
     expect(panel.button("Accept all")).to_have_attribute("title", "No file matches the filter")
@@ -156,7 +137,7 @@ def test_a_filter_without_a_match_says_so(window: Window, project: Project) -> N
 
 
 def test_the_first_stop_of_the_tab_key_is_where_the_keys_work(window: Window, project: Project) -> None:
-    notebook, panel = shown(window)
+    notebook, panel = window.review()
     expect(panel.hunks).to_have_count(2)
     notebook.select(1)
     for _ in range(10):
@@ -172,7 +153,7 @@ def test_the_first_stop_of_the_tab_key_is_where_the_keys_work(window: Window, pr
 @pytest.mark.parametrize("layout", ["Unified", "Side by side"])
 def test_scroll_bars_and_the_way_back_stay_out_of_the_text(window: Window, project: Project, layout: str) -> None:
     (project.root / NUMBERS).write_text(NUMBERS_MINE.replace("a small", "a " + "very " * 100 + "small", 1))
-    _, panel = shown(window)
+    _, panel = window.review()
     panel.press(layout)
     panel.choose(NUMBERS)
     expect(panel.hunks).to_have_count(2)
